@@ -1,0 +1,78 @@
+PYTHON ?= python3
+BIN := .venv/bin
+TOO_OLD := "fwseal: error: Python 3.11 or newer is needed: make PYTHON=python3.11"
+ENSUREPIP := $(PYTHON) -c 'import ensurepip' 2>/dev/null
+LOCKED := --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+export PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup setup-system setup-test setup-heavy lock clean
+.PHONY: demo check test test-heavy test-all bench
+
+## demo       source to a device that booted it, and the attacks it refused
+## check      format, lint, types and import rules, in seconds
+## test       all tests but the heavy ones, with coverage
+## test-all   the same, then the heavy ones (test-heavy)
+## bench      every figure, measured beside its peers
+## setup      the Python environment alone, in .venv
+## lock       requirements/dev.txt anew from pyproject.toml (LOCK=--upgrade for newer releases)
+## clean      removes all that these make
+help:
+	@sed -n 's/^## /make /p' Makefile
+
+demo: setup
+	$(BIN)/python examples/demo-plc/demo.py
+
+check: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: setup setup-test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not heavy"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-heavy: setup setup-test setup-heavy
+	$(BIN)/python -m pytest -m heavy
+
+test-all: test test-heavy
+
+bench: setup
+	$(BIN)/python bench/run.py
+
+setup: .venv/.ourselves
+
+setup-system:
+	@requirements/system.sh demo
+setup-test:
+	@requirements/system.sh test
+setup-heavy:
+	@requirements/system.sh heavy
+
+# Where python3-venv is missing so is ensurepip: the system's own pip then fills .venv.
+.venv/.locked: requirements/dev.txt | setup-system
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit($(TOO_OLD))'
+	@echo "fwseal: filling .venv from $<" >&2
+	@$(PYTHON) -m venv --clear .venv $$($(ENSUREPIP) || echo --without-pip)
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m pip --python $(BIN)/python install $(LOCKED)
+	@$(BIN)/python -m pip install $(LOCKED)
+	@touch $@
+
+.venv/.ourselves: .venv/.locked pyproject.toml | setup-system
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: setup
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 \
+	  --generate-hashes --custom-compile-command "make lock" $(LOCK) \
+	  --extra hsm --extra build --extra emulator --group dev \
+	  --quiet --output-file requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf .venv build dist .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,29 @@
+"""A test names what it needs of the machine; without it, it skips, and under CI it fails."""
+
+import importlib
+import importlib.util
+import os
+import shutil
+from types import ModuleType
+from typing import NoReturn
+
+import pytest
+
+
+def absent(reason: str) -> NoReturn:
+    """Skip for a stated reason; CI has installed everything, so there it is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def need_program(name: str) -> str:
+    """Return the path of a program of the system."""
+    return shutil.which(name) or absent(f"{name} is not installed")
+
+
+def need_module(name: str) -> ModuleType:
+    """Import a module of an optional extra."""
+    if importlib.util.find_spec(name) is None:
+        absent(f"{name} is not installed")
+    return importlib.import_module(name)

@@ -1,0 +1,1 @@
+"""What every room stands on: strict bytes, Reasons and errors. Pure."""

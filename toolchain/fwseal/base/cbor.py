@@ -1,0 +1,165 @@
+"""Strict CBOR: one value has one encoding, and only that encoding is read.
+
+cbor2 decides what the bytes say; this module decides what may be said (RFC 8949 4.2.1) and refuses
+every input for which `encode(decode(x)) == x` does not hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import cbor2
+
+from fwseal.base.errors import Refused
+from fwseal.base.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Key = int | str | bytes | tuple["Key", ...]
+Value = (
+    int | str | bytes | bool | None | tuple["Value", ...] | Mapping["Key", "Value"] | cbor2.CBORTag
+)
+
+MAX_DEPTH = 16
+MAX_BYTES = 65536
+MAX_ITEMS = 10_000
+"""Defaults; a profile may lower or raise them per document."""
+
+_UINT64 = 2**64
+_BUILT_IN_TAGS = (
+    0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799,
+)  # fmt: skip
+
+
+class _NotPlain(cbor2.CBORDecodeError):
+    """A tag that cbor2 would turn into a Python object."""
+
+
+def _refuse_tag(_content: object, _immutable: object) -> NoReturn:
+    raise _NotPlain("a tag that no SUIT or COSE structure here uses")
+
+
+_SEMANTIC: Mapping[int, Callable[[Any, bool], Any]] = dict.fromkeys(_BUILT_IN_TAGS, _refuse_tag)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of a document is read before it is refused; sizes in bytes."""
+
+    bytes: int = MAX_BYTES
+    depth: int = MAX_DEPTH
+    items: int = MAX_ITEMS
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def encode(value: Value) -> bytes:
+    """Answer the deterministic encoding of the value (RFC 8949 4.2.1, bytewise map order)."""
+    return cbor2.dumps(_ordered(value))
+
+
+def _ordered(value: Value) -> object:
+    # cbor2's own canonical mode sorts keys by length first (RFC 7049); here order is bytewise.
+    if isinstance(value, Mapping):
+        return {key: _ordered(value[key]) for key in sorted(value, key=encode)}
+    if isinstance(value, tuple):
+        return tuple(_ordered(item) for item in value)
+    if isinstance(value, cbor2.CBORTag):
+        return cbor2.CBORTag(value.tag, _ordered(value.value))
+    return value
+
+
+def decode(
+    data: bytes, *, tags: frozenset[int] = frozenset(), limits: Limits = DEFAULT_LIMITS
+) -> Value:
+    """Answer the one value the bytes encode: tuples, mappings, and tags only from `tags`.
+
+    Raises `Refused`: limit-exceeded past a limit, malformed for bytes that are not one CBOR item
+    of the types in `Value`, not-deterministic for any other encoding of such an item.
+    """
+    if len(data) > limits.bytes:
+        raise Refused(
+            Reason.LIMIT_EXCEEDED, f"{len(data)} bytes of CBOR where {limits.bytes} are allowed"
+        )
+    try:
+        value = cbor2.loads(
+            data,
+            max_depth=limits.depth,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            immutable=True,
+            semantic_decoders=_SEMANTIC,
+        )
+    except (cbor2.CBORDecodeError, TypeError, ValueError, OverflowError) as error:
+        reason = Reason.LIMIT_EXCEEDED if "maximum" in str(error) else Reason.MALFORMED
+        raise Refused(reason, f"not CBOR as allowed here: {_one_line(error)}") from None
+    count = _plain(value, tags, limits.items)
+    if count > limits.items:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limits.items} CBOR items")
+    checked: Value = value
+    again = encode(checked)
+    if again != data:
+        if data.startswith(again):
+            raise Refused(Reason.MALFORMED, "bytes follow the CBOR item", where=str(len(again)))
+        raise Refused(
+            Reason.NOT_DETERMINISTIC,
+            "the encoding is not deterministic",
+            where=str(_first_difference(again, data)),
+        )
+    return checked
+
+
+def _plain(value: object, tags: frozenset[int], limit: int) -> int:
+    """Answer how many items the value holds; refuse what is not in `Value`."""
+    count = 0
+    pending = [value]
+    while pending and count <= limit:
+        item = pending.pop()
+        count += 1
+        if isinstance(item, tuple):
+            pending.extend(item)
+        elif isinstance(item, Mapping):
+            for key, entry in item.items():
+                _plain_key(key)
+                pending += (key, entry)
+        elif isinstance(item, cbor2.CBORTag):
+            if item.tag not in tags:
+                raise Refused(Reason.MALFORMED, f"tag {item.tag} may not stand here")
+            pending.append(item.value)
+        elif type(item) is int:
+            if not -_UINT64 <= item < _UINT64:
+                raise Refused(Reason.MALFORMED, "an integer past 64 bits")
+        elif item is not None and type(item) not in (bytes, str, bool):
+            raise Refused(Reason.MALFORMED, f"a {type(item).__name__} may not stand here")
+    return count
+
+
+def _plain_key(key: object) -> None:
+    if isinstance(key, tuple):
+        for part in key:
+            _plain_key(part)
+    elif type(key) not in (int, str, bytes):
+        raise Refused(Reason.MALFORMED, f"a {type(key).__name__} may not be a map key")
+
+
+def _first_difference(left: bytes, right: bytes) -> int:
+    for offset, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return offset
+    return min(len(left), len(right))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def wrapped(content: bytes) -> bytes:
+    """Answer the content as a CBOR byte string, head included: what SUIT digests cover.
+
+    SUIT manifest-37 8.3, 8.4.12: the bstr-wrapped element is hashed, not its content.
+    """
+    return cbor2.dumps(content)

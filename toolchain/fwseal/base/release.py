@@ -1,0 +1,84 @@
+"""A release grows step by step and never loses a file; `release.json` says where it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from typing import Any
+
+from fwseal.base.errors import Misuse
+
+SCHEMA_VERSION = 1
+
+
+class State(enum.Enum):
+    """How far a release has come."""
+
+    BUILT = "built"
+    IMAGES_SIGNED = "images-signed"
+    SIGNED = "signed"
+
+
+class PayloadFormat(enum.Enum):
+    """What the device's boot stage reads."""
+
+    RAW = "raw"
+    MCUBOOT = "mcuboot"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """One file devices fetch.
+
+    `size`, `sha256`, `sha512` speak of the file in payloads/ and are empty until it is there;
+    `unsigned_sha256` speaks of the file in unsigned/: for `mcuboot` header, image and protected
+    TLVs, which is the image's own SHA256 TLV. Digests in lower-case hex, size in bytes.
+    """
+
+    uri: str
+    file: str
+    component: str
+    format: PayloadFormat
+    unsigned_sha256: str
+    size: int = 0
+    sha256: str = ""
+    sha512: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What `release.json` says."""
+
+    name: str
+    line: str
+    version: str
+    sequence_number: int
+    state: State
+    recipe_sha256: str
+    vendor_id: str
+    class_id: str
+    payloads: tuple[Payload, ...]
+
+    def to_json(self) -> bytes:
+        """Answer the file's bytes."""
+        body: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        body["state"] = self.state.value
+        for entry, payload in zip(body["payloads"], self.payloads, strict=True):
+            entry["format"] = payload.format.value
+        return (json.dumps(body, indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> Release:
+        """Answer the release a file describes; raises `Misuse` for any other content."""
+        try:
+            body = json.loads(data)
+            if body.pop("schema_version") != SCHEMA_VERSION:
+                raise Misuse(f"{where}: made by another version of fwseal")
+            payloads = tuple(
+                Payload(**{**entry, "format": PayloadFormat(entry["format"])})
+                for entry in body.pop("payloads")
+            )
+            return cls(**{**body, "state": State(body["state"]), "payloads": payloads})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Misuse(f"{where}: not a release.json: {error}") from None

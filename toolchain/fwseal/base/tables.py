@@ -1,0 +1,112 @@
+"""A TOML table is read key by key with its type; a key nobody asked for is an error."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fwseal.base.errors import Misuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+_NAMES = {str: "a string", int: "an integer", bool: "true or false", list: "an array",
+          dict: "a table"}  # fmt: skip
+
+
+class Table:
+    """One table of a TOML file, consumed by `take`; `done` refuses what was left over."""
+
+    def __init__(self, content: Mapping[str, Any], *, where: str) -> None:
+        self._left = dict(content)
+        self._where = where
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> Table:
+        """Answer the whole document; `where` is the file's name for messages."""
+        try:
+            return cls(tomllib.loads(text), where=where)
+        except tomllib.TOMLDecodeError as error:
+            raise Misuse(f"{where}: not TOML: {error}") from None
+
+    def has(self, key: str) -> bool:
+        """Answer whether the key is there and was not taken yet."""
+        return key in self._left
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """Answer the value of a key, which must be of exactly that type.
+
+        Raises `Misuse` when it is absent and has no default, or is of another type.
+        """
+        if key not in self._left:
+            if default is None:
+                raise self.misuse(f"{key} is missing")
+            return default
+        value = self._left.pop(key)
+        if type(value) is not kind:
+            raise self.misuse(f"{key} must be {_NAMES[kind]}")
+        return value
+
+    def one_of(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """Answer a string that is one of those allowed."""
+        value = self.take(key, str, default)
+        if value not in allowed:
+            raise self.misuse(f"{key} is {value!r}, not one of {', '.join(allowed)}")
+        return value
+
+    def uint(self, key: str, default: int | None = None) -> int:
+        """Answer an integer of 0 to 2^64-1."""
+        value = self.take(key, int, default)
+        if not 0 <= value < 2**64:
+            raise self.misuse(f"{key} must be 0 to 2^64-1")
+        return value
+
+    def strings(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Answer an array of strings."""
+        if key not in self._left and default is not None:
+            return default
+        values = self.take(key, list)
+        if not all(type(value) is str for value in values):
+            raise self.misuse(f"{key} must be an array of strings")
+        return tuple(values)
+
+    def hex(self, key: str) -> bytes:
+        """Answer bytes that the file spells in hex."""
+        return self.from_hex(self.take(key, str), key)
+
+    def from_hex(self, text: str, key: str) -> bytes:
+        """Answer bytes spelled in hex; an error names the key."""
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            raise self.misuse(f"{key} must be hex") from None
+
+    def table(self, key: str, *, optional: bool = False) -> Table:
+        """Answer a table inside this one; an empty one when it is optional and absent."""
+        return Table(self.take(key, dict, {} if optional else None), where=f"{self._where}: {key}")
+
+    def tables(self, key: str, *, optional: bool = False) -> tuple[Table, ...]:
+        """Answer an array of tables (`[[key]]`)."""
+        found = self.take(key, list, [] if optional else None)
+        if not all(type(entry) is dict for entry in found):
+            raise self.misuse(f"{key} must be an array of tables")
+        return tuple(
+            Table(entry, where=f"{self._where}: {key}[{index}]")
+            for index, entry in enumerate(found)
+        )
+
+    def items_left(self) -> tuple[str, ...]:
+        """Answer the keys not taken yet: for tables whose keys are the user's own."""
+        return tuple(self._left)
+
+    def done(self) -> None:
+        """Refuse any key that was not asked for."""
+        if self._left:
+            unknown = ", ".join(sorted(self._left))
+            raise self.misuse(f"unknown key {unknown}", hint="remove it or correct its spelling")
+
+    def misuse(self, message: str, *, hint: str = "") -> Misuse:
+        """Answer an error placed in this table."""
+        return Misuse(f"{self._where}: {message}", hint=hint)

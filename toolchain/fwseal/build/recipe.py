@@ -1,0 +1,150 @@
+"""A recipe says what to build, ship and sign, and for which device; it is data, never code to us."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+from fwseal.base.errors import Misuse
+from fwseal.base.ids import ComponentId, plain_name
+from fwseal.base.release import PayloadFormat
+from fwseal.suit import author
+
+if TYPE_CHECKING:
+    from fwseal.base.tables import Table
+
+COMPILERS = ("zig", "arm-none-eabi-gcc")
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A commit of the repository the recipe lives in, and the paths of it that are built."""
+
+    commit: str
+    paths: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadSpec:
+    """One file to ship; `load_address` is None where the device's layout says it."""
+
+    file: str
+    uri: str
+    component: ComponentId
+    format: PayloadFormat
+    load_address: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A whole recipe; `device` is a profile's path in the project."""
+
+    name: str
+    line: str
+    version: str
+    sequence_number: int
+    device: str
+    source: Source
+    compiler: str
+    commands: tuple[tuple[str, ...], ...]
+    outputs: tuple[str, ...]
+    parameters: dict[str, str]
+    payloads: tuple[PayloadSpec, ...]
+    manifest: author.Spec | None
+
+
+def recipe(table: Table) -> Recipe:
+    """Answer the recipe of a parsed file; raises `Misuse`, also for any key it does not know."""
+    product, source = table.table("product"), table.table("source")
+    toolchain, build = table.table("toolchain"), table.table("build")
+    number = product.uint("sequence-number")
+    built = Recipe(
+        name=plain_name(product.take("name", str), what="product name"),
+        line=plain_name(product.take("line", str), what="product line"),
+        version=product.take("version", str),
+        sequence_number=number,
+        device=product.take("device", str),
+        source=_source(source),
+        compiler=toolchain.one_of("compiler", COMPILERS),
+        commands=_commands(build),
+        outputs=build.strings("outputs"),
+        parameters=_parameters(table.table("parameters", optional=True)),
+        payloads=tuple(_payload(entry, number) for entry in table.tables("payload", optional=True)),
+        manifest=author.spec(table.table("manifest")) if table.has("manifest") else None,
+    )
+    for part in (product, source, toolchain, build, table):
+        part.done()
+    for output in built.outputs:
+        _inside(output, build)
+    produced = {output.rpartition("/")[2].removesuffix(".elf") + ".bin" for output in built.outputs}
+    for payload in built.payloads:
+        if payload.file not in produced:
+            raise table.misuse(
+                f"payload {payload.file} comes from no output",
+                hint="an output NAME.elf gives the payload NAME.bin",
+            )
+    return built
+
+
+def _source(table: Table) -> Source:
+    found = Source(commit=table.take("commit", str), paths=table.strings("paths"))
+    if not re.fullmatch(r"HEAD|[0-9a-f]{40}|[0-9a-f]{64}", found.commit):
+        raise table.misuse("commit must be HEAD or a whole commit id in lower-case hex")
+    for path in found.paths:
+        _inside(path, table)
+    return found
+
+
+def _inside(path: str, table: Table) -> None:
+    if not path or path.startswith(("/", "-")) or ".." in path.split("/"):
+        raise table.misuse(f"path {path!r} does not stay inside the source")
+
+
+def _commands(table: Table) -> tuple[tuple[str, ...], ...]:
+    commands = table.take("commands", list)
+    for command in commands:
+        if type(command) is not list or not command or not all(type(p) is str for p in command):
+            raise table.misuse("commands must be arrays of strings, one a command")
+    return tuple(tuple(command) for command in commands)
+
+
+def _parameters(table: Table) -> dict[str, str]:
+    found = {name: table.take(name, str) for name in table.items_left()}
+    for name in found:
+        if not _PLACEHOLDER.fullmatch(f"{{{name}}}"):
+            raise table.misuse(f"parameter {name!r} must be lower-case letters, digits, dashes")
+    return found
+
+
+def _payload(entry: Table, number: int) -> PayloadSpec:
+    file = plain_name(entry.take("file", str), what="payload file")
+    parts = entry.strings("component")
+    found = PayloadSpec(
+        file=file,
+        uri=entry.take("uri", str, f"{number}/{file}"),
+        component=tuple(entry.from_hex(part, "component") for part in parts),
+        format=PayloadFormat(entry.one_of("format", ("raw", "mcuboot"))),
+        load_address=entry.uint("load-address") if entry.has("load-address") else None,
+    )
+    entry.done()
+    return found
+
+
+def expanded(what: Recipe, known: dict[str, str], table_name: str) -> tuple[tuple[str, ...], ...]:
+    """Answer the commands with `{name}` replaced by declared parameters and `known` values.
+
+    Raises `Misuse` for a name that nobody declared.
+    """
+    values = {**what.parameters, **known}
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in values:
+            raise Misuse(f"{table_name}: {{{name}}} is no declared parameter")
+        return values[name]
+
+    return tuple(
+        tuple(_PLACEHOLDER.sub(value, part) for part in command) for command in what.commands
+    )

@@ -1,0 +1,78 @@
+"""`fwseal build`: two sandboxed builds that agree become a release."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fwseal.base.digest import sha256_hex
+from fwseal.base.errors import Misuse
+from fwseal.base.tables import Table
+from fwseal.build import recipe as recipes
+from fwseal.build import run as builds
+from fwseal.build import source
+from fwseal.build.sandbox import Level
+from fwseal.cli import files, inputs, main, project, releasedir, render, signers
+from fwseal.signing.sign import sign_statement
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    parser.add_argument("recipe", metavar="RECIPE", type=Path)
+    parser.add_argument("-o", "--output", metavar="RELEASE", type=Path, required=True)
+    signers.option(parser)
+    main.common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build, and write the release."""
+    releasedir.vacant(options.output)
+    order, recipe = _order(options.recipe)
+    keyring, folder = signers.load(options.keyring)
+    with signers.Signers(keyring, folder) as open_signers:
+        builder = open_signers.for_role("builder")
+        built = builds.build(order, builder=builder.label)
+        signers.say(builder, "the provenance", verbose=options.verbose)
+        statement = sign_statement(built.statement, builder)
+    if built.level is not Level.BUBBLEWRAP:
+        render.note(f"sandbox level {built.level.value}: install bubblewrap for the best one")
+    content = {**built.files, "statements/provenance.dsse.json": statement}
+    releasedir.create(options.output, built.release, content)
+    digests = {
+        name.removeprefix("unsigned/"): sha256_hex(data)
+        for name, data in sorted(built.files.items())
+        if name.startswith("unsigned/") and name.endswith(".bin")
+    }
+    lines = [f"built {recipe.name} {recipe.version} twice, alike, in {project.shown(options.output)}"]
+    lines += [f"  {name}  sha256 {digest}" for name, digest in digests.items()]
+    body = {
+        "release": str(options.output),
+        "sandbox": built.level.value,
+        "commit": order.commit,
+        "unsigned_sha256": digests,
+    }
+    render.result("\n".join(lines), body, as_json=options.json)
+    return render.EXIT_OK
+
+
+def _order(path: Path) -> tuple[builds.Order, recipes.Recipe]:
+    data = files.read(path)
+    try:
+        table = Table.parse(data.decode(), where=path.name)
+    except UnicodeDecodeError:
+        raise Misuse(f"{path} is not UTF-8") from None
+    recipe = recipes.recipe(table)
+    root = project.find(path.parent).root
+    device_path = root / recipe.device
+    device = inputs.profile(device_path)
+    commit, archive = source.export(root, recipe.source.commit, recipe.source.paths)
+    order = builds.Order(
+        recipe=recipe,
+        recipe_bytes=data,
+        commit=commit,
+        archive=archive,
+        layout=inputs.layout(device, read=files.reader(device_path.parent)),
+        vendor_id=device.vendor_id,
+        class_id=device.class_id,
+    )
+    return order, recipe

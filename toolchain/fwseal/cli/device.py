@@ -1,0 +1,231 @@
+"""`fwseal device`: a device under test, driven by the verbs that any other DUT answers too."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+from fwseal.base.digest import DigestAlgorithm
+from fwseal.base.errors import Misuse, Refused, Unavailable
+from fwseal.base.ids import Uri
+from fwseal.base.ports import Fetcher, NotThere
+from fwseal.cli import files, inputs, main, project, render
+from fwseal.cli import verify as verdicts
+from fwseal.delivery.download import HttpFetcher
+from fwseal.device import board, driver, qemu, tufclient, unicorn
+from fwseal.device.processor import Installed
+from fwseal.device.profile import DeviceProfile
+from fwseal.device.slots import Slots
+from fwseal.device.statedir import FileFlash, StateDir
+from fwseal.tuf.repository import envelope_path
+
+MACHINE = "mps2-an385"
+EMULATORS = {"qemu": qemu.run, "unicorn": unicorn.run}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A provisioned device: its profile, its state directory and its slots."""
+
+    profile: DeviceProfile
+    state: StateDir
+    slots: Slots
+
+    @classmethod
+    def open(cls, path: Path) -> Board:
+        """Answer the device of a state directory; raises `Misuse`."""
+        state = StateDir.existing(path)
+        profile = inputs.profile(path / "profile.toml", read=state.provisioned)
+        layout = inputs.layout(profile, read=state.provisioned)
+        slots = Slots(FileFlash(state.flash, layout.flash), layout)
+        return cls(profile=profile, state=state, slots=slots)
+
+    def installed(self) -> Installed:
+        """Answer what the device accepted, and which image it confirmed."""
+        confirmed = self.slots.confirmed(DigestAlgorithm.SHA256)
+        return Installed(
+            sequence_number=self.state.sequence_number(),
+            confirmed={} if confirmed is None else {self.profile.components[0]: confirmed},
+        )
+
+    def install(self, envelope: bytes, fetcher: Fetcher) -> driver.Evidence:
+        """Install an envelope; the sequence number is committed last."""
+        done = driver.install(
+            envelope,
+            profile=self.profile,
+            installed=self.installed(),
+            storage=driver.SlotStorage(self.slots),
+            fetcher=fetcher,
+        )
+        self.state.commit(done.sequence_number)
+        return done
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    parser.add_argument("dut", metavar="DEVICE", choices=(MACHINE,), help=MACHINE)
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="VERB")
+    capabilities = verbs.add_parser("capabilities", help="say what this DUT can do")
+    main.common(capabilities)
+    capabilities.set_defaults(run=_capabilities)
+
+    provision = _verb(verbs, "provision", _provision, "make a device fresh from the factory")
+    provision.add_argument("profile", metavar="PROFILE", type=Path)
+    provision.add_argument("--tuf-root", metavar="FILE", type=Path, help="the trusted root.json")
+    provision.add_argument("--emulator", choices=tuple(EMULATORS), default="qemu")
+
+    offer = _verb(verbs, "offer", _offer, "offer an envelope with its payloads")
+    offer.add_argument("file", metavar="FILE", type=Path)
+    offer.add_argument("--payload", metavar="URI=FILE", action="append", default=[])
+    offer.add_argument("--at", metavar="TIME")
+
+    update = _verb(verbs, "update", _update, "fetch and install what a TUF repository offers")
+    update.add_argument("--metadata-url", metavar="U", required=True)
+    update.add_argument("--target-base-url", metavar="B", required=True)
+    update.add_argument("--at", metavar="TIME")
+
+    _verb(verbs, "boot", _boot, "power on, to the application's end")
+    _verb(verbs, "confirm", _confirm, "confirm the image on trial")
+
+
+def _verb(verbs: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:  # noqa: ANN401
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=what)
+    parser.add_argument("--state", metavar="DIR", type=Path, required=True)
+    main.common(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _capabilities(options: argparse.Namespace) -> int:
+    verbs = ["provision", "offer", "update", "boot", "confirm"]
+    body = {"formats": ["suit"], "verbs": verbs}
+    render.result(f"suit: {', '.join(verbs)}", body, as_json=options.json)
+    return render.EXIT_OK
+
+
+def _provision(options: argparse.Namespace) -> int:
+    place: Path = options.state
+    if place.exists() and any(place.iterdir()):
+        raise Misuse(f"{project.shown(place)} is not empty", hint="remove it, or name another folder")
+    named: dict[str, bytes] = {}
+
+    def read(name: str) -> bytes:
+        named[name] = files.read(options.profile.parent / name)
+        return named[name]
+
+    profile = inputs.profile(options.profile, read=read)
+    layout = inputs.layout(profile, read=read)
+    if profile.emulator is None or profile.emulator.machine != MACHINE:
+        raise Misuse(f"profile {profile.name} is not for {MACHINE}", hint="see its [emulator]")
+    boot = options.profile.parent / profile.emulator.boot
+    if not boot.is_file():
+        raise Unavailable(
+            f"the boot program {project.shown(boot)} is not built",
+            hint="fwseal build manifests/mps2-an385-boot.toml -o build/targets/mps2-an385",
+        )
+    state = StateDir(place)
+    try:
+        for name, data in named.items():
+            state.provision(name, data)
+        files.write(place / "profile.toml", files.read(options.profile))
+        files.write(state.boot, files.read(boot))
+        if options.tuf_root:
+            state.keep("root", files.read(options.tuf_root))
+        FileFlash(state.flash, layout.flash).create()
+        state.create(sequence_number=profile.sequence_number, emulator=options.emulator)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    text = f"provisioned {profile.name} in {project.shown(place)}"
+    body = {"device": profile.name, "sequence_number": profile.sequence_number}
+    render.result(text, body, as_json=options.json)
+    return render.EXIT_OK
+
+
+def _offer(options: argparse.Namespace) -> int:
+    device = Board.open(options.state)
+    inputs.time(options.at)
+    envelope = files.read(options.file)
+    fetcher = inputs.FileFetcher(options.payload)
+    return _accept(device, lambda: (envelope, fetcher), options)
+
+
+def _update(options: argparse.Namespace) -> int:
+    device = Board.open(options.state)
+    now = inputs.time(options.at)
+    source = HttpFetcher(options.target_base_url)
+    metadata = HttpFetcher(options.metadata_url)
+
+    def fetched() -> tuple[bytes, Fetcher]:
+        kept = device.state.metadata()
+        if "root" not in kept:
+            raise Misuse("the device holds no TUF root", hint="provision it with --tuf-root FILE")
+        refresh = tufclient.start(kept, now)
+        while (wanted := tufclient.wanted(refresh)) is not None:
+            refresh, keep = tufclient.step(refresh, _metadata(metadata, wanted))
+            if keep is not None:
+                device.state.keep(keep.role, keep.data)
+        path = envelope_path(device.profile.line, str(device.profile.class_id))
+        targets = tufclient.TargetFetcher(refresh.trusted, envelope=path, source=source)
+        return targets.envelope(), targets
+
+    return _accept(device, fetched, options)
+
+
+def _metadata(source: HttpFetcher, wanted: tufclient.Get) -> bytes | None:
+    try:
+        return b"".join(source.fetch(Uri(wanted.name), max_size=wanted.max_size))
+    except NotThere:
+        return None
+
+
+def _accept(device: Board, offered: Any, options: argparse.Namespace) -> int:  # noqa: ANN401
+    try:
+        envelope, fetcher = offered()
+        done = device.install(envelope, fetcher)
+    except Refused as error:
+        return verdicts.verdict(error, as_json=options.json)
+    body = {
+        "verdict": "accepted",
+        "reason": None,
+        "where": None,
+        "evidence": verdicts.evidence(done),
+    }
+    text = f"accepted: sequence number {done.sequence_number}, signed by {', '.join(done.signers)}"
+    render.result(text, body, as_json=options.json)
+    return render.EXIT_OK
+
+
+def _boot(options: argparse.Namespace) -> int:
+    device = Board.open(options.state)
+    run = EMULATORS[device.state.emulator()](boot=device.state.boot, flash=device.state.flash)
+    try:
+        report = board.parse_boot(run.uart)
+    except ValueError as error:
+        raise Unavailable(f"the board said what nobody understands: {error}") from None
+    started = report.started
+    body = {
+        "booted": started is not None,
+        "image_digest": started.digest if started else None,
+        "sequence_number": device.state.sequence_number(),
+        "slot": started.slot if started else None,
+        "version": started.version if started else None,
+        "state": started.state if started else None,
+        "confirmed": report.confirmed,
+        "banner": report.banner,
+        "erased": [dataclasses.asdict(one) for one in report.erased],
+        "halted": report.halted,
+        "exit_code": run.exit_code,
+        "uart": run.uart,
+    }
+    render.result(run.uart, body, as_json=options.json)
+    return render.EXIT_OK if started else render.EXIT_REFUSED
+
+
+def _confirm(options: argparse.Namespace) -> int:
+    slot = Board.open(options.state).slots.confirm()
+    render.result(f"confirmed slot {slot}", {"slot": slot}, as_json=options.json)
+    return render.EXIT_OK

@@ -1,0 +1,95 @@
+"""Recipes, profiles, times and payload options as the verbs read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fwseal.base.errors import Misuse
+from fwseal.base.ids import Uri
+from fwseal.base.ports import NotThere
+from fwseal.base.tables import Table
+from fwseal.cli import files, project
+from fwseal.device import profile as profiles
+from fwseal.image import memory_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fwseal.device.profile import DeviceProfile
+    from fwseal.image.memory_map import Layout
+
+_CHUNK = 1 << 20
+
+
+def profile(path: Path, *, read: Callable[[str], bytes] | None = None) -> DeviceProfile:
+    """Answer the device profile of a file; `read` answers the files it names, by default beside it.
+
+    Raises `Misuse`.
+    """
+    table = Table.parse(project.text(path), where=path.name)
+    return profiles.profile(table, read=read or files.reader(path.parent))
+
+
+def layout(device: DeviceProfile, *, read: Callable[[str], bytes]) -> Layout:
+    """Answer the memory layout a profile names; raises `Misuse`."""
+    if not device.layout:
+        raise Misuse(
+            f"device {device.name} names no memory layout",
+            hint='add [memory] layout = "layout.toml" to its profile',
+        )
+    return memory_map.layout(Table.parse(read(device.layout).decode(), where=device.layout))
+
+
+def time(text: str | None) -> datetime:
+    """Answer a TIME: RFC 3339 or epoch seconds, the system clock by default; raises `Misuse`."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        if text.isdigit():
+            return datetime.fromtimestamp(int(text), UTC)
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        found = None
+    if found is None or found.tzinfo is None:
+        raise Misuse(
+            f"time {text!r} is neither RFC 3339 nor epoch seconds",
+            hint="write it as 2026-01-31T12:00:00Z",
+        )
+    return found.astimezone(UTC)
+
+
+class FileFetcher:
+    """A `Fetcher` of files named on the command line as URI=FILE."""
+
+    def __init__(self, named: list[str]) -> None:
+        self._files: dict[str, Path] = {}
+        for one in named:
+            uri, equals, file = one.rpartition("=")
+            if not equals or not uri:
+                raise Misuse(f"--payload {one!r} is not URI=FILE")
+            path = Path(file)
+            if not path.is_file():
+                raise Misuse(f"cannot read payload {file}: no such file")
+            self._files[uri] = path
+
+    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:
+        """Answer the file's bytes, at most one chunk past `max_size`; raises `NotThere`."""
+        path = self._files.get(uri)
+        if path is None:
+            raise NotThere(uri)
+        return self._read(path, max_size)
+
+    def whole(self, uri: str) -> bytes | None:
+        """Answer a named file's bytes, or None where the URI was not named."""
+        path = self._files.get(uri)
+        return None if path is None else files.read(path)
+
+    @staticmethod
+    def _read(path: Path, max_size: int) -> Iterator[bytes]:
+        total = 0
+        with path.open("rb") as file:
+            while total <= max_size and (piece := file.read(_CHUNK)):
+                total += len(piece)
+                yield piece

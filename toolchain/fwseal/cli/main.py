@@ -1,0 +1,98 @@
+"""The command line: a table of verbs, and the one place that exits."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from fwseal import __version__
+from fwseal.base.errors import FwsealError, Misuse
+from fwseal.cli import render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "init": "write a commented project into this folder",
+    "build": "build twice in the sandbox, compare, and start a release",
+    "author": "payload and recipe to a signed envelope, with a development key",
+    "sign": "sign what is left of a release: the images, then the envelope",
+    "publish": "publish a signed release to a TUF repository",
+    "verify": "say what a device would say to an envelope or image",
+    "explain": "put an envelope, an image or a Reason in words",
+    "keys": "make and list keys",
+    "repo": "serve a TUF repository",
+    "device": "provision, update and boot a device under test",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our error lines."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `Misuse` where argparse would exit."""
+        raise Misuse(message, hint=f"{self.prog} --help")
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """Add what every verb takes."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())
+    return (
+        "usage: fwseal VERB ...\n\n"
+        "Firmware source to an update a device accepts, with every step proved.\n\n"
+        f"{verbs}\n\n"
+        "fwseal VERB --help says more; exit codes: 0 done, 1 refused, 2 misuse,\n"
+        "3 unavailable, 4 a bug of ours.\n"
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Answer the exit code of one command line."""
+    as_json = "--json" in arguments
+    try:
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            sys.stdout.write(_help())
+            return render.EXIT_OK if arguments else render.EXIT_MISUSE
+        if arguments[0] == "--version":
+            sys.stdout.write(f"fwseal {__version__}\n")
+            return render.EXIT_OK
+        verb = arguments[0]
+        if verb not in VERBS:
+            raise Misuse(f"there is no verb {verb!r}", hint="fwseal --help")
+        # A verb's imports are its own: help stays fast and needs no library.
+        module = importlib.import_module(f"fwseal.cli.{verb}")
+        parser = Parser(prog=f"fwseal {verb}", description=VERBS[verb], allow_abbrev=False)
+        module.arguments(parser)
+        parsed = parser.parse_args(arguments[1:])
+        code: int = parsed.run(parsed) if hasattr(parsed, "run") else module.run(parsed)
+    except FwsealError as error:
+        return render.failure(error, as_json=as_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return render.EXIT_UNAVAILABLE
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def run() -> NoReturn:
+    """Run the command line of this process and exit; a bug of ours keeps its traceback."""
+    try:
+        code = main(sys.argv[1:])
+    except SystemExit as done:
+        raise SystemExit(done.code) from None
+    except Exception:  # noqa: BLE001 - whatever it is, it is ours
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+        sys.stderr.write("fwseal: error: this is a bug of fwseal\n")
+        code = render.EXIT_BUG
+    sys.exit(code)

@@ -1,0 +1,64 @@
+"""A project is the nearest folder upward that holds `fwseal.toml`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from fwseal.base.errors import Misuse
+from fwseal.base.tables import Table
+from fwseal.cli import files
+
+FILE = "fwseal.toml"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """Where a project keeps things; paths are whole."""
+
+    root: Path
+    keyring: Path
+    repository: Path
+
+
+def find(start: Path | None = None) -> Project:
+    """Answer the project around a folder; raises `Misuse` where there is none."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return load(folder)
+    raise Misuse(f"no {FILE} in this folder or above it", hint="fwseal init writes one")
+
+
+def load(root: Path) -> Project:
+    """Answer the project of a folder; raises `Misuse`."""
+    table = Table.parse(text(root / FILE), where=FILE)
+    part = table.table("project")
+    found = Project(
+        root=root,
+        keyring=root / part.take("keyring", str),
+        repository=root / part.take("repository", str),
+    )
+    for later in ("policy", "log"):
+        part.take(later, str, "")
+    for later in ("devices", "builders"):
+        part.strings(later, ())
+    part.done()
+    table.done()
+    return found
+
+
+def text(path: Path) -> str:
+    """Answer a file's text; raises `Misuse` when it is not UTF-8."""
+    try:
+        return files.read(path).decode()
+    except UnicodeDecodeError:
+        raise Misuse(f"{path} is not UTF-8") from None
+
+
+def shown(path: Path) -> str:
+    """Answer a path as people should see it: relative where it lies below this folder."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

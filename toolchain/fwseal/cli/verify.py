@@ -1,0 +1,104 @@
+"""`fwseal verify`: what a device would say, without the device; reads, and writes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from fwseal.base.digest import DigestAlgorithm
+from fwseal.base.errors import Misuse, Refused
+from fwseal.cli import device as devices
+from fwseal.cli import files, inputs, main, render
+from fwseal.cose.keys import PublicKey
+from fwseal.device import driver
+from fwseal.device.processor import Installed
+from fwseal.image import mcuboot
+from fwseal.image import verify as images
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("--device", metavar="PROFILE", type=Path)
+    parser.add_argument("--anchor", metavar="PUBKEY", type=Path, help="for an image, without --device")
+    parser.add_argument("--payload", metavar="URI=FILE", action="append", default=[])
+    parser.add_argument("--state", metavar="DIR", type=Path, help="a device's state, only read")
+    parser.add_argument("--at", metavar="TIME")
+    main.common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Give the verdict, and print it."""
+    data = files.read(options.file)
+    inputs.time(options.at)
+    try:
+        if data[:4] == mcuboot.MAGIC.to_bytes(4, "little"):
+            text, evidence = _image(data, options)
+        else:
+            text, evidence = _envelope(data, options)
+    except Refused as error:
+        return verdict(error, as_json=options.json)
+    body = {"verdict": "accepted", "reason": None, "where": None, "evidence": evidence}
+    render.result(text, body, as_json=options.json)
+    return render.EXIT_OK
+
+
+def verdict(error: Refused, *, as_json: bool) -> int:
+    """Print a refusal as the verdict it is; answer the exit code."""
+    if not as_json:
+        return render.failure(error, as_json=False)
+    body = {
+        "verdict": "refused",
+        "reason": error.reason.value,
+        "where": error.where or None,
+        "evidence": {"message": error.message},
+    }
+    render.result("", body, as_json=True)
+    return render.EXIT_REFUSED
+
+
+def _image(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    anchors: tuple[PublicKey, ...]
+    if options.anchor:
+        anchors = (PublicKey.from_pem(files.read(options.anchor), where=options.anchor.name),)
+    elif options.device:
+        device = inputs.profile(options.device)
+        anchors = tuple(one.key for one in device.anchors if "boot" in one.roles)
+    else:
+        raise Misuse("an image is verified for a device", hint="--device PROFILE or --anchor PUBKEY")
+    found = images.verify(data, anchors=anchors)
+    version = str(found.image.header.version)
+    text = f"accepted: MCUboot image {version}, sha256 {found.digest}"
+    return text, {"image_digest": found.digest, "version": version, "signer": found.signer}
+
+
+def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    if not options.device:
+        raise Misuse("an envelope is verified for a device", hint="--device PROFILE")
+    device = inputs.profile(options.device)
+    installed = Installed(sequence_number=device.sequence_number, confirmed={})
+    if options.state:
+        installed = devices.Board.open(options.state).installed()
+    done = driver.install(
+        data,
+        profile=device,
+        installed=installed,
+        storage=driver.Scratch(frozenset(DigestAlgorithm)),
+        fetcher=inputs.FileFetcher(options.payload),
+    )
+    text = (
+        f"accepted: sequence number {done.sequence_number}, "
+        f"manifest {done.manifest_digest.hex()}, signed by {', '.join(done.signers)}"
+    )
+    return text, evidence(done)
+
+
+def evidence(done: driver.Evidence) -> dict[str, Any]:
+    """Answer what an acceptance rests on, as JSON has it."""
+    return {
+        **dataclasses.asdict(done),
+        "manifest_digest": done.manifest_digest.hex(),
+        "signers": list(done.signers),
+    }

@@ -1,0 +1,169 @@
+"""Two equal slots in NOR flash: one is kept bootable while the other is written.
+
+Flash erases to ones and programs ones to zeros; an image counts from the moment the trailer magic
+stands, which is written last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+from fwseal.base.digest import Digest, DigestAlgorithm
+from fwseal.base.errors import Misuse, Refused
+from fwseal.base.reasons import Reason
+from fwseal.image import mcuboot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwseal.image.mcuboot import Header
+    from fwseal.image.memory_map import Layout
+
+ERASED = 0xFF
+_CHUNK = 65536
+
+
+class Flash(Protocol):
+    """The flash of a device; addresses are the device's own."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Answer what stands there."""
+        ...
+
+    def erase(self, address: int, size: int) -> None:
+        """Set a range, aligned to the erase size, to ones."""
+        ...
+
+    def program(self, address: int, data: bytes) -> None:
+        """Clear bits; raises `Refused` (storage-fault) where a zero would have to become a one."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """What a slot holds: `header` is None where there is no image."""
+
+    index: int
+    header: Header | None
+    magic: bool
+    tried: bool
+    confirmed: bool
+
+    @property
+    def bootable(self) -> bool:
+        """Answer whether the boot stage would try this image (its digest aside)."""
+        return self.header is not None and self.magic and (self.confirmed or not self.tried)
+
+
+class Slots:
+    """The slots of one device, through its flash."""
+
+    def __init__(self, flash: Flash, layout: Layout) -> None:
+        self._flash = flash
+        self.layout = layout
+
+    def view(self) -> tuple[Slot, ...]:
+        """Answer what each slot holds now."""
+        return tuple(self._slot(index) for index in range(len(self.layout.slots)))
+
+    def _slot(self, index: int) -> Slot:
+        origin, trailer = self.layout.slots[index].origin, self.layout.trailer
+        try:
+            header = mcuboot.Header.decode(self._flash.read(origin, mcuboot.HEADER_SIZE))
+        except Refused:
+            header = None
+
+        def flag(offset: int) -> bool:
+            return self._flash.read(origin + offset, 1) == b"\x01"
+
+        magic = self._flash.read(origin + trailer.magic_offset, len(trailer.magic))
+        return Slot(
+            index=index,
+            header=header,
+            magic=magic == trailer.magic,
+            tried=flag(trailer.copy_done_offset),
+            confirmed=flag(trailer.image_ok_offset),
+        )
+
+    def to_write(self) -> int:
+        """Answer the slot an update goes to: never the one that boots next.
+
+        Raises `Refused` (storage-full) for a device with one slot.
+        """
+        views = self.view()
+        if len(views) < 2:
+            raise Refused(Reason.STORAGE_FULL, "the device has no second slot")
+        keep = max(views, key=_worth)
+        return min((one for one in views if one is not keep), key=_worth).index
+
+    def confirmed(self, algorithm: DigestAlgorithm) -> Digest | None:
+        """Answer the digest of the file in the newest confirmed slot, or None."""
+        found = [one for one in self.view() if one.bootable and one.confirmed]
+        if not found:
+            return None
+        newest = max(found, key=_worth)
+        size = self._file_size(newest)
+        return None if size is None else self.digest(newest.index, size, algorithm)
+
+    def _file_size(self, slot: Slot) -> int | None:
+        """Answer how long the image file in a slot is, its TLVs included."""
+        if slot.header is None:
+            return None
+        region = self.layout.slots[slot.index]
+        offset = slot.header.header_size + slot.header.image_size
+        for _ in range(2 if slot.header.protected_size else 1):
+            if offset + 4 > region.size:
+                return None
+            offset += int.from_bytes(self._flash.read(region.origin + offset + 2, 2), "little")
+        return offset if offset <= self.layout.max_image else None
+
+    def erase(self, index: int) -> None:
+        """Erase a slot; its trailer's page goes first, so that half an erase boots nothing."""
+        region, page = self.layout.slots[index], self.layout.erase_size
+        self._flash.erase(region.end - page, page)
+        self._flash.erase(region.origin, region.size - page)
+
+    def write(self, index: int, offset: int, data: bytes) -> None:
+        """Program part of an image file; raises `Refused` (storage-full) past the slot."""
+        if offset + len(data) > self.layout.max_image:
+            raise Refused(
+                Reason.STORAGE_FULL, f"the slot takes {self.layout.max_image} bytes of image"
+            )
+        self._flash.program(self.layout.slots[index].origin + offset, data)
+
+    def digest(self, index: int, size: int, algorithm: DigestAlgorithm) -> Digest:
+        """Answer the digest of the first `size` bytes of a slot, read back from flash."""
+        running = algorithm.new()
+        for piece in self._pieces(self.layout.slots[index].origin, size):
+            running.update(piece)
+        return Digest(algorithm=algorithm, value=running.digest())
+
+    def _pieces(self, address: int, size: int) -> Iterator[bytes]:
+        for offset in range(0, size, _CHUNK):
+            yield self._flash.read(address + offset, min(_CHUNK, size - offset))
+
+    def activate(self, index: int) -> None:
+        """Write the trailer magic: from here on the boot stage may try the image."""
+        trailer = self.layout.trailer
+        origin = self.layout.slots[index].origin
+        self._flash.program(origin + trailer.magic_offset, trailer.magic)
+
+    def confirm(self) -> int:
+        """Set image-ok of the image on trial; answer its slot.
+
+        Raises `Misuse` where nothing is on trial.
+        """
+        trailer = self.layout.trailer
+        for slot in self.view():
+            if slot.header is not None and slot.magic and slot.tried and not slot.confirmed:
+                origin = self.layout.slots[slot.index].origin
+                self._flash.program(origin + trailer.image_ok_offset, trailer.flag())
+                return slot.index
+        raise Misuse("no image is on trial", hint="offer an update and boot it first")
+
+
+def _worth(slot: Slot) -> tuple[bool, bool, object, int]:
+    """Order slots by what the device would lose with them."""
+    version = slot.header.version if slot.header else mcuboot.Version(0, 0, 0)
+    return (slot.bootable and slot.confirmed, slot.bootable, version, -slot.index)

@@ -1,0 +1,38 @@
+"""Bytes in memory as the file object that pyelftools and intelhex ask for; no file is opened."""
+
+from __future__ import annotations
+
+
+class ByteStream:
+    """A seekable, readable view of bytes, and a place where text is collected."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._data = data
+        self._position = 0
+        self._text: list[str] = []
+
+    def read(self, size: int = -1) -> bytes:
+        """Answer up to `size` bytes from the position, all that is left for -1."""
+        end = len(self._data) if size < 0 else self._position + size
+        piece = self._data[self._position : end]
+        self._position += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move the position; answer it."""
+        base = (0, self._position, len(self._data))[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Answer the position."""
+        return self._position
+
+    def write(self, text: str) -> int:
+        """Collect text."""
+        self._text.append(text)
+        return len(text)
+
+    def text(self) -> str:
+        """Answer the text collected."""
+        return "".join(self._text)

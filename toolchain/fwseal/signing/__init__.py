@@ -1,0 +1,1 @@
+"""Which key may sign what, where it lives, and the signature itself."""

@@ -1,0 +1,1 @@
+"""TUF: metadata both ways and the checks of the client workflow. Pure."""
