@@ -234,7 +234,7 @@ def with_digest(image: bytes, *, content: bytes) -> bytes:
         2**32 - LOAD_ADDRESS,
         2**32 - HEADER_SIZE - 1,
         2**32 - HEADER_SIZE,
-        2**32 - HEADER_SIZE + 0x400,
+        2**32 - HEADER_SIZE + 0x100,
         2**32 - 1,
     ],
 )

@@ -166,4 +166,4 @@ class Slots:
 def _worth(slot: Slot) -> tuple[bool, bool, object, int]:
     """Order slots by what the device would lose with them."""
     version = slot.header.version if slot.header else mcuboot.Version(0, 0, 0)
-    return (slot.bootable and slot.confirmed, slot.bootable, version, -slot.index)
+    return (slot.bootable and slot.confirmed, slot.bootable, version, slot.index)
