@@ -297,7 +297,7 @@ def revert(demo: Demo, releases: dict[str, Path], at: tuple[str, ...]) -> None:
 
 def forged(label: str, release: Path) -> Path:
     """Answer an envelope around a release's manifest, signed by a key nobody enrolled."""
-    from fwseal.signing import softkey  # noqa: PLC0415
+    from fwseal.signing import softkey
 
     folder = WORK / "stranger"
     folder.mkdir(exist_ok=True)

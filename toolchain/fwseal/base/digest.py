@@ -12,9 +12,13 @@ from typing import Protocol
 class Hash(Protocol):
     """A running hash as hashlib makes them."""
 
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
-    def hexdigest(self) -> str: ...
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """Answer the hash of all bytes so far."""
+        ...
 
 
 class DigestAlgorithm(enum.IntEnum):

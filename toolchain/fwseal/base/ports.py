@@ -22,5 +22,5 @@ class Fetcher(Protocol):
         ...
 
 
-class NotThere(Exception):  # noqa: N818 - an answer, not an error: the workflow of TUF asks for it
+class NotThere(Exception):
     """The source answered, and has no such thing."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
 from fwseal.base.ids import KeyLabel, Kid
@@ -15,6 +15,9 @@ from fwseal.signing.keyring import Environment
 from fwseal.signing.sign import sign_envelope
 from fwseal.signing.softkey import SoftKey
 from fwseal.suit import author
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Author and sign; payload files are those named, or lie beside the recipe."""
+    """Write the envelope; payload files are those named, or lie beside the recipe."""
     data = files.read(options.recipe)
     recipe = recipes.recipe(Table.parse(project.text(options.recipe), where=options.recipe.name))
     root = project.find(options.recipe.parent).root

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Misuse
@@ -14,6 +14,9 @@ from fwseal.build import source
 from fwseal.build.sandbox import Level
 from fwseal.cli import files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         for name, data in sorted(built.files.items())
         if name.startswith("unsigned/") and name.endswith(".bin")
     }
-    lines = [f"built {recipe.name} {recipe.version} twice, alike, in {project.shown(options.output)}"]
+    lines = [
+        f"built {recipe.name} {recipe.version} twice, alike, in {project.shown(options.output)}"
+    ]
     lines += [f"  {name}  sha256 {digest}" for name, digest in digests.items()]
     body = {
         "release": str(options.output),

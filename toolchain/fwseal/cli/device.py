@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Misuse, Refused, Unavailable
@@ -17,10 +16,14 @@ from fwseal.cli import verify as verdicts
 from fwseal.delivery.download import HttpFetcher
 from fwseal.device import board, driver, qemu, tufclient, unicorn
 from fwseal.device.processor import Installed
-from fwseal.device.profile import DeviceProfile
 from fwseal.device.slots import Slots
 from fwseal.device.statedir import FileFlash, StateDir
 from fwseal.tuf.repository import envelope_path
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fwseal.device.profile import DeviceProfile
 
 MACHINE = "mps2-an385"
 EMULATORS = {"qemu": qemu.run, "unicorn": unicorn.run}
@@ -109,7 +112,9 @@ def _capabilities(options: argparse.Namespace) -> int:
 def _provision(options: argparse.Namespace) -> int:
     place: Path = options.state
     if place.exists() and any(place.iterdir()):
-        raise Misuse(f"{project.shown(place)} is not empty", hint="remove it, or name another folder")
+        raise Misuse(
+            f"{project.shown(place)} is not empty", hint="remove it, or name another folder"
+        )
     named: dict[str, bytes] = {}
 
     def read(name: str) -> bytes:

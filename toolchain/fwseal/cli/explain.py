@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from fwseal.base.reasons import REASONS, Reason
 from fwseal.cli import files, main, render
 
 if TYPE_CHECKING:
+    import argparse
+
     from fwseal.image.mcuboot import Image
 
 
@@ -49,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _file(data: bytes) -> str:
-    from fwseal.image import mcuboot  # noqa: PLC0415
-    from fwseal.suit import envelope  # noqa: PLC0415
-    from fwseal.suit.explain import explain  # noqa: PLC0415
+    from fwseal.image import mcuboot
+    from fwseal.suit import envelope
+    from fwseal.suit.explain import explain
 
     if data[:4] == mcuboot.MAGIC.to_bytes(4, "little"):
         return _image(mcuboot.decode(data))
@@ -59,7 +60,7 @@ def _file(data: bytes) -> str:
 
 
 def _image(image: Image) -> str:
-    from fwseal.image.mcuboot import Tlv  # noqa: PLC0415
+    from fwseal.image.mcuboot import Tlv
 
     names = {int(kind): kind.name for kind in Tlv}
     header = image.header
@@ -73,7 +74,5 @@ def _image(image: Image) -> str:
         f"digest        {image.digest().hex()}",
     ]
     for area, tlvs in (("protected", image.protected), ("unprotected", image.unprotected)):
-        lines += [
-            f"{area:<12}  {names.get(kind, hex(kind))} {value.hex()}" for kind, value in tlvs
-        ]
+        lines += [f"{area:<12}  {names.get(kind, hex(kind))} {value.hex()}" for kind, value in tlvs]
     return "\n".join(lines)

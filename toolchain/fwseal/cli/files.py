@@ -40,7 +40,9 @@ def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     except OSError as error:
         if beside.exists():
             beside.unlink()
-        hint = "free some space" if error.errno == errno.ENOSPC else "check its folder's permissions"
+        hint = (
+            "free some space" if error.errno == errno.ENOSPC else "check its folder's permissions"
+        )
         raise Unavailable(
             f"cannot write {path}: {(error.strerror or 'error').lower()}", hint=hint
         ) from None

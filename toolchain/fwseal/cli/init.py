@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
 from fwseal.base.ids import plain_name
 from fwseal.cli import files, main, project, render
+
+if TYPE_CHECKING:
+    import argparse
 
 PROJECT = """\
 # A fwseal project: this file marks its root, and says where things are.

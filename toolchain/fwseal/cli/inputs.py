@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
-from fwseal.base.ids import Uri
 from fwseal.base.ports import NotThere
 from fwseal.base.tables import Table
 from fwseal.cli import files, project
@@ -17,6 +16,7 @@ from fwseal.image import memory_map
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fwseal.base.ids import Uri
     from fwseal.device.profile import DeviceProfile
     from fwseal.image.memory_map import Layout
 

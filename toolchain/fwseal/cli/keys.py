@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import secrets
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Unavailable
 from fwseal.cli import files, main, project, render, signers
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
+    from pathlib import Path
 
     from fwseal.cose.keys import PublicKey
 
@@ -69,7 +69,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _softhsm(folder: Path, final: Path) -> None:
-    from fwseal.signing import pkcs11, softhsm, uri  # noqa: PLC0415 - an optional extra
+    from fwseal.signing import pkcs11, softhsm, uri
 
     if not softhsm.installed():
         raise Unavailable(
@@ -79,7 +79,9 @@ def _softhsm(folder: Path, final: Path) -> None:
     pin = secrets.token_hex(8)
     files.write(folder / "pin", pin.encode() + b"\n", mode=0o600)
     _folder(folder / "tokens")
-    files.write(folder / "softhsm2.conf", softhsm.config(str((folder / "tokens").resolve())).encode())
+    files.write(
+        folder / "softhsm2.conf", softhsm.config(str((folder / "tokens").resolve())).encode()
+    )
     os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
     softhsm.init_token(TOKEN, pin=pin)
     query = "?module-name=libsofthsm2&pin-source=file:pin"
@@ -96,7 +98,7 @@ def _softhsm(folder: Path, final: Path) -> None:
 
 
 def _in_files(folder: Path, _: Path) -> None:
-    from fwseal.signing import softkey  # noqa: PLC0415
+    from fwseal.signing import softkey
 
     def make(label: str) -> PublicKey:
         pem = softkey.generate()
@@ -131,7 +133,9 @@ def _keyring(
 
 def _list(options: argparse.Namespace) -> int:
     keyring, _ = signers.load(options.keyring)
-    rows: list[tuple[str, ...]] = [("LABEL", "ROLES", "ALGORITHM", "STATUS", "ENVIRONMENT", "FINGERPRINT")]
+    rows: list[tuple[str, ...]] = [
+        ("LABEL", "ROLES", "ALGORITHM", "STATUS", "ENVIRONMENT", "FINGERPRINT")
+    ]
     rows += [
         (
             key.label,

@@ -90,7 +90,7 @@ def run() -> NoReturn:
     except SystemExit as done:
         raise SystemExit(done.code) from None
     except Exception:  # noqa: BLE001 - whatever it is, it is ours
-        import traceback  # noqa: PLC0415
+        import traceback
 
         traceback.print_exc()
         sys.stderr.write("fwseal: error: this is a bug of fwseal\n")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.release import State
 from fwseal.cli import files, inputs, main, project, releasedir, render, signers
 from fwseal.delivery import publish as publishing
 from fwseal.delivery.dirstore import DirStore
 from fwseal.tuf.repository import Signers
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

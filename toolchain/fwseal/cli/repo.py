@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
 from fwseal.cli import main, project, render
 from fwseal.delivery.serve import serving
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     place: Path = options.repository or project.find().repository
     if not (place / "metadata").is_dir():
-        raise Misuse(
-            f"{project.shown(place)} is not a repository", hint="fwseal publish makes one"
-        )
+        raise Misuse(f"{project.shown(place)} is not a repository", hint="fwseal publish makes one")
     with serving(place, port=options.port) as url:
         text = f"serving {project.shown(place)} at {url}"
         body = {"metadata_url": f"{url}/metadata", "target_base_url": f"{url}/targets"}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
 from fwseal.base.tables import Table
 from fwseal.cli import files, main, project, releasedir, render, signers
 from fwseal.signing import release as signing
 from fwseal.suit import author
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -69,7 +69,7 @@ class Signers(contextlib.ExitStack):
         return self._pkcs11(key)
 
     def _pkcs11(self, key: Key) -> Signer:
-        from fwseal.signing import pkcs11  # noqa: PLC0415 - an optional extra
+        from fwseal.signing import pkcs11
 
         parsed = uris.parse(key.uri)
         if self._keyring.softhsm_config:
@@ -92,8 +92,8 @@ def pin(parsed: uris.Pkcs11Uri, folder: Path) -> Callable[[], str]:
             return _pin_file(parsed.pin_source, folder)
         if PIN_VARIABLE in os.environ:
             return os.environ[PIN_VARIABLE]
-        import getpass  # noqa: PLC0415
-        import sys  # noqa: PLC0415
+        import getpass
+        import sys
 
         if not sys.stdin.isatty():
             raise Misuse(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Misuse, Refused
@@ -17,12 +16,17 @@ from fwseal.device.processor import Installed
 from fwseal.image import mcuboot
 from fwseal.image import verify as images
 
+if TYPE_CHECKING:
+    import argparse
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the verb takes."""
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--device", metavar="PROFILE", type=Path)
-    parser.add_argument("--anchor", metavar="PUBKEY", type=Path, help="for an image, without --device")
+    parser.add_argument(
+        "--anchor", metavar="PUBKEY", type=Path, help="for an image, without --device"
+    )
     parser.add_argument("--payload", metavar="URI=FILE", action="append", default=[])
     parser.add_argument("--state", metavar="DIR", type=Path, help="a device's state, only read")
     parser.add_argument("--at", metavar="TIME")
@@ -67,7 +71,9 @@ def _image(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any
         device = inputs.profile(options.device)
         anchors = tuple(one.key for one in device.anchors if "boot" in one.roles)
     else:
-        raise Misuse("an image is verified for a device", hint="--device PROFILE or --anchor PUBKEY")
+        raise Misuse(
+            "an image is verified for a device", hint="--device PROFILE or --anchor PUBKEY"
+        )
     found = images.verify(data, anchors=anchors)
     version = str(found.image.header.version)
     text = f"accepted: MCUboot image {version}, sha256 {found.digest}"

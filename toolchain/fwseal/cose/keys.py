@@ -56,7 +56,7 @@ class PublicKey:
 
     @classmethod
     def from_cose_key(cls, data: bytes, *, where: str) -> PublicKey:
-        """Answer the key of a COSE_Key (RFC 9053 7.1.1); raises `Misuse`, also for a private one."""
+        """Answer the key of a COSE_Key (RFC 9053 7.1.1); raises `Misuse`, for a private one too."""
         try:
             parsed = cbor.decode(data)
         except Refused as error:

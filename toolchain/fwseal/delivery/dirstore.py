@@ -10,13 +10,13 @@ import contextlib
 import errno
 import os
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fwseal.base.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Store(Protocol):
@@ -63,7 +63,7 @@ class DirStore:
 
     def swap(self, name: str, old: bytes | None, new: bytes) -> bool:
         """Replace `old` by `new`, durably, one writer at a time."""
-        import fcntl  # noqa: PLC0415 - POSIX only, and only for writers
+        import fcntl
 
         place = self._root / name
         with self._beside(place, new) as beside, (self._root / ".lock").open("w") as lock:

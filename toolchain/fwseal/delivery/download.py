@@ -23,7 +23,7 @@ _GONE = (403, 404)
 
 
 class HttpFetcher:
-    """A `Fetcher` below one base URL; `deadline` is seconds for one file, from first to last byte."""
+    """A `Fetcher` below one base URL; `deadline` is seconds for one file, first to last byte."""
 
     def __init__(self, base: str, *, deadline: float = 300.0, patience: float = 10.0) -> None:
         parts = urllib.parse.urlsplit(base)

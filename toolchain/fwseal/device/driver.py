@@ -83,9 +83,7 @@ def admit(
     authenticated = authenticate(
         envelopes.decode(envelope), anchors=profile.anchors, threshold=profile.threshold
     )
-    return authenticated, processor.applicable(
-        authenticated, profile=profile, installed=installed
-    )
+    return authenticated, processor.applicable(authenticated, profile=profile, installed=installed)
 
 
 def install(

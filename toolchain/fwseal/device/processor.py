@@ -10,7 +10,6 @@ all others are refused as unsupported, by name, before the first effect.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import Digest, DigestAlgorithm
@@ -22,6 +21,8 @@ from fwseal.suit.labels import Command, ManifestKey, Parameter, spelled, unsuppo
 from fwseal.suit.manifest import Manifest, Override, Parameters, Plain, SetIndex, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwseal.suit.authenticate import Authenticated
 
 UPDATE = (ManifestKey.PAYLOAD_FETCH, ManifestKey.INSTALL, ManifestKey.VALIDATE)

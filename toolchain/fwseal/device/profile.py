@@ -71,9 +71,7 @@ def profile(table: Table, *, read: Callable[[str], bytes]) -> DeviceProfile:
         vendor_id=_uuid(device, "vendor-id"),
         class_id=_uuid(device, "class-id"),
         device_id=_uuid(device, "device-id") if device.has("device-id") else None,
-        sequence_number=(
-            device.uint("sequence-number") if device.has("sequence-number") else None
-        ),
+        sequence_number=(device.uint("sequence-number") if device.has("sequence-number") else None),
         formats=formats,
         components=tuple(_component(entry) for entry in table.tables("components")),
         anchors=tuple(_anchor(entry, read) for entry in table.tables("trust-anchors")),

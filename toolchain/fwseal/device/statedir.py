@@ -1,10 +1,10 @@
 """What a device under test keeps between calls: one directory, one writer.
 
-    profile.toml, provisioned/              the profile, and the files it names, as provisioned
-    boot.bin                                the boot program
-    flash.img                               the board's flash, as the emulator maps it
-    state.json                              the accepted sequence number, and the emulator
-    tuf/ROLE.json                           TUF metadata, byte exact
+profile.toml, provisioned/              the profile, and the files it names, as provisioned
+boot.bin                                the boot program
+flash.img                               the board's flash, as the emulator maps it
+state.json                              the accepted sequence number, and the emulator
+tuf/ROLE.json                           TUF metadata, byte exact
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Refused, Unavailable
@@ -20,6 +19,8 @@ from fwseal.base.reasons import Reason
 from fwseal.device.slots import ERASED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fwseal.image.memory_map import Region
 
 ROLES = ("root", "timestamp", "snapshot", "targets")

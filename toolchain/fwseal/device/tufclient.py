@@ -16,11 +16,12 @@ from fwseal.base.ids import Uri
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.base.reasons import Reason
 from fwseal.tuf import repository, trusted
-from fwseal.tuf.trusted import Trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+    from fwseal.tuf.trusted import Trusted
 
 MAX_ROOT_ROTATIONS = 32
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import IO, cast
 
 from fwseal.base.errors import Refused
@@ -26,8 +27,8 @@ def segments(data: bytes) -> tuple[Segment, ...]:
 
     Raises `Refused`: malformed, unsupported for anything but a 32-bit little-endian ARM file.
     """
-    from elftools.common.exceptions import ELFError  # noqa: PLC0415 - 40 ms that help needs not
-    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
 
     try:
         elf = ELFFile(cast("IO[bytes]", ByteStream(data)))
@@ -45,7 +46,7 @@ def segments(data: bytes) -> tuple[Segment, ...]:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
     if not found:
         raise Refused(Reason.MALFORMED, "the ELF file loads nothing")
-    for one, following in zip(found, found[1:], strict=False):
+    for one, following in itertools.pairwise(found):
         if one.address + len(one.data) > following.address:
             raise Refused(Reason.MALFORMED, f"segments overlap at {following.address:#x}")
     return tuple(found)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def write(parts: tuple[Segment, ...]) -> bytes:
     """Answer the segments as Intel HEX, 16 bytes a record, LF line ends."""
-    import intelhex  # noqa: PLC0415 - 10 ms that most verbs need not
+    import intelhex
 
     image = intelhex.IntelHex()
     for part in parts:

@@ -108,6 +108,4 @@ def check_image(segments: tuple[Segment, ...], *, where: Region, ram: Region) ->
 def check_fit(size: int, limit: int) -> None:
     """Return when an image file fits its slot; raises `Refused` (storage-full)."""
     if size > limit:
-        raise Refused(
-            Reason.STORAGE_FULL, f"the image has {size} bytes, the slot takes {limit}"
-        )
+        raise Refused(Reason.STORAGE_FULL, f"the image has {size} bytes, the slot takes {limit}")

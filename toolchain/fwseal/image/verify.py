@@ -45,7 +45,5 @@ def verify(data: bytes, *, anchors: tuple[PublicKey, ...]) -> Evidence:
     for anchor in anchors:
         if hmac.compare_digest(bytes.fromhex(anchor.fingerprint), keyhash):
             anchor.verify_der(signature, image.covered(), algorithm=Algorithm.ESP256)
-            return Evidence(
-                image=image, digest=image.digest().hex(), signer=anchor.fingerprint
-            )
+            return Evidence(image=image, digest=image.digest().hex(), signer=anchor.fingerprint)
     raise Refused(Reason.UNKNOWN_SIGNER, "the image's key hash names no anchor")

@@ -54,7 +54,7 @@ class Token:
                 f"PKCS#11 module {uri.module} is not installed", hint="apt install softhsm2"
             )
         try:
-            import pkcs11  # noqa: PLC0415 - 50 ms, and an optional extra
+            import pkcs11
         except ImportError:
             raise Unavailable(
                 "python-pkcs11 is not installed", hint="pip install 'fwseal[hsm]'"
@@ -75,7 +75,9 @@ class Token:
         except self._pkcs11.PKCS11Error as error:
             raise _unavailable(error, self._uri.token) from None
         except RuntimeError as error:
-            raise Unavailable(f"PKCS#11 module {self._uri.module} cannot be used: {error}") from None
+            raise Unavailable(
+                f"PKCS#11 module {self._uri.module} cannot be used: {error}"
+            ) from None
         if len(tokens) != 1:
             raise Unavailable(
                 f"{len(tokens)} tokens are named {self._uri.token!r}, one is needed",
@@ -141,8 +143,8 @@ class Token:
 
     def generate(self, name: str) -> PublicKey:
         """Answer the public half of a new non-extractable P-256 key with that CKA_LABEL."""
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-        from pkcs11.util.ec import encode_named_curve_parameters  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from pkcs11.util.ec import encode_named_curve_parameters
 
         attribute = self._pkcs11.Attribute
         try:
@@ -176,7 +178,13 @@ class Pkcs11Signer:
     """A `Signer` whose private key never leaves its token."""
 
     def __init__(
-        self, token: Token, key: Any, *, label: KeyLabel, kid: Kid, public: PublicKey  # noqa: ANN401
+        self,
+        token: Token,
+        key: Any,  # noqa: ANN401 - the binding is untyped
+        *,
+        label: KeyLabel,
+        kid: Kid,
+        public: PublicKey,
     ) -> None:
         self._token = token
         self._key = key

@@ -7,9 +7,7 @@ set is a value; who fetches and who stores is somebody else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from securesystemslib.exceptions import FormatError, StorageError
 from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError, UnsignedMetadataError
@@ -27,6 +25,10 @@ from tuf.api.serialization import DeserializationError
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.tuf import strict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 
@@ -99,8 +101,7 @@ def next_root(trusted: Trusted, data: bytes) -> Trusted:
     if metadata.signed.version != trusted.root.signed.version + 1:  # TUF 5.3.5
         raise Refused(
             Reason.METADATA_ROLLBACK,
-            f"root version {metadata.signed.version} does not follow "
-            f"{trusted.root.signed.version}",
+            f"root version {metadata.signed.version} does not follow {trusted.root.signed.version}",
             where="root",
         )
     return dataclasses.replace(trusted, root=metadata)
