@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define SYS_EXIT_EXTENDED          0x20u
+#define SYS_EXIT_EXTENDED            0x20u
 #define ADP_STOPPED_APPLICATION_EXIT 0x20026u
 
 /* Ends the emulation with a code; on a board without a debugger it ends here. */

@@ -12,7 +12,7 @@ uint32_t slot_origin(uint32_t slot)
     return origins[slot];
 }
 
-/* The boot program and the application write flash too: every access is a real one. */
+/* volatile: what is written must reach flash before power can fail, what is read must be there */
 static volatile uint8_t *flash(uint32_t slot, uint32_t offset)
 {
     return (volatile uint8_t *)(origins[slot] + offset);

@@ -18,12 +18,13 @@ from fwseal.base.ids import ComponentId, Uri
 from fwseal.base.reasons import Reason
 from fwseal.device.profile import DeviceProfile, Equal
 from fwseal.suit.labels import Command, ManifestKey, Parameter, spelled, unsupported
-from fwseal.suit.manifest import Manifest, Override, Parameters, Plain, SetIndex, Step
+from fwseal.suit.sequence import Override, Parameters, Plain, SetIndex, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fwseal.suit.authenticate import Authenticated
+    from fwseal.suit.manifest import Manifest
 
 UPDATE = (ManifestKey.PAYLOAD_FETCH, ManifestKey.INSTALL, ManifestKey.VALIDATE)
 """SUIT manifest-37 8.4.6: the sequences of an update, in their order."""

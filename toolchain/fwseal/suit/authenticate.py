@@ -15,7 +15,7 @@ from fwseal.base.reasons import Reason
 from fwseal.cose.messages import Sign1, decode_sign1
 from fwseal.suit import manifest as manifests
 from fwseal.suit.labels import Parameter, spelled
-from fwseal.suit.manifest import Override
+from fwseal.suit.sequence import Override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Misuse
 from fwseal.suit.labels import Command, ManifestKey, Parameter
-from fwseal.suit.manifest import Manifest, Override, Plain
+from fwseal.suit.manifest import Manifest
+from fwseal.suit.sequence import Override, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

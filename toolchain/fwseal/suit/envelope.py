@@ -24,7 +24,7 @@ from fwseal.suit.labels import (
     spelled,
     unsupported,
 )
-from fwseal.suit.manifest import decode_digest, encode_digest
+from fwseal.suit.values import decode_digest, encode_digest
 
 if TYPE_CHECKING:
     from fwseal.cose.messages import Sign1

@@ -10,13 +10,14 @@ from fwseal.base.errors import Refused
 from fwseal.cose.messages import decode_sign1
 from fwseal.suit import manifest as manifests
 from fwseal.suit.labels import SPEC, Command, Parameter, spelled
-from fwseal.suit.manifest import Override, Plain, RunSequence, SetIndex, TryEach
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, TryEach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fwseal.suit.envelope import Envelope
-    from fwseal.suit.manifest import Manifest, ParameterValue, Sequence, Step
+    from fwseal.suit.manifest import Manifest
+    from fwseal.suit.sequence import ParameterValue, Sequence, Step
 
 _UUIDS = (
     Parameter.VENDOR_IDENTIFIER,

@@ -1,0 +1,225 @@
+"""A command sequence is typed step by step; a command nobody knows is refused by its number.
+
+draft-ietf-suit-manifest-37 8.4.7 to 8.4.10.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import cbor2
+
+from fwseal.base import cbor
+from fwseal.base.digest import Digest
+from fwseal.base.errors import Refused
+from fwseal.base.reasons import Reason
+from fwseal.suit.labels import TAG_PEN, Command, Parameter, known, spelled, unsupported
+from fwseal.suit.values import (
+    boolean,
+    byte_string,
+    decode_digest,
+    encode_digest,
+    mapping,
+    text_string,
+    unsigned,
+)
+
+MAX_COMMANDS = 256
+MAX_NESTING = 4
+
+ParameterValue = int | bool | bytes | str | Digest | cbor2.CBORTag
+Parameters = Mapping[Parameter, ParameterValue]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plain:
+    """A condition or directive whose argument is a reporting policy (M 8.4.7)."""
+
+    command: Command
+    policy: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetIndex:
+    """directive-set-component-index: an index, True for all, or several."""
+
+    index: int | tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Override:
+    """directive-override-parameters."""
+
+    parameters: Parameters
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunSequence:
+    """directive-run-sequence."""
+
+    steps: Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TryEach:
+    """directive-try-each: branches in order; the last may be None, which succeeds."""
+
+    branches: tuple[Sequence | None, ...]
+
+
+Step = Plain | SetIndex | Override | RunSequence | TryEach
+Sequence = tuple[Step, ...]
+
+
+def nested(step: Step) -> tuple[Sequence, ...]:
+    """Answer the sequences that stand inside a step."""
+    if isinstance(step, RunSequence):
+        return (step.steps,)
+    if isinstance(step, TryEach):
+        return tuple(branch for branch in step.branches if branch is not None)
+    return ()
+
+
+def decode_sequence(data: bytes, *, components: int, nesting: int = 0) -> Sequence:
+    """Answer the steps of a command sequence; raises `Refused` with the index of the command."""
+    if nesting > MAX_NESTING:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"sequences nested deeper than {MAX_NESTING}")
+    items = cbor.decode(data, tags=frozenset({TAG_PEN}))
+    if not isinstance(items, tuple) or not items or len(items) % 2:
+        raise Refused(Reason.MALFORMED, "a command sequence is an array of pairs")
+    if len(items) > 2 * MAX_COMMANDS:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {MAX_COMMANDS} commands in a sequence")
+    steps: list[Step] = []
+    for index in range(0, len(items), 2):
+        try:
+            command = known(Command, items[index], what="command")
+            steps.append(_step(command, items[index + 1], components, nesting))
+        except Refused as error:
+            raise error.at(f"[{index // 2}]") from None
+    return tuple(steps)
+
+
+def _step(command: Command, value: cbor.Value, components: int, nesting: int) -> Step:
+    def inner(data: object) -> Sequence:
+        content = byte_string(data, "a nested sequence")
+        return decode_sequence(content, components=components, nesting=nesting + 1)
+
+    if command in _POLICY_COMMANDS:
+        return Plain(command, unsigned(value, "a reporting policy"))
+    if command is Command.DIRECTIVE_SET_COMPONENT_INDEX:
+        return SetIndex(_index(value, components))
+    if command is Command.DIRECTIVE_OVERRIDE_PARAMETERS:
+        return Override(_parameters(value))
+    if command is Command.DIRECTIVE_RUN_SEQUENCE:
+        return RunSequence(inner(value))
+    if command is Command.DIRECTIVE_TRY_EACH:
+        # SUIT manifest-37 8.4.10.2: two or more, and nil only as the last.
+        if not isinstance(value, tuple) or len(value) < 2 or None in value[:-1]:
+            raise Refused(Reason.MALFORMED, "try-each holds two or more sequences, nil only last")
+        return TryEach(tuple(None if branch is None else inner(branch) for branch in value))
+    raise unsupported(command, what="command")
+
+
+_POLICY_COMMANDS = frozenset({
+    Command.CONDITION_VENDOR_IDENTIFIER, Command.CONDITION_CLASS_IDENTIFIER,
+    Command.CONDITION_DEVICE_IDENTIFIER, Command.CONDITION_IMAGE_MATCH,
+    Command.CONDITION_COMPONENT_SLOT, Command.CONDITION_CHECK_CONTENT, Command.CONDITION_ABORT,
+    Command.DIRECTIVE_FETCH, Command.DIRECTIVE_COPY, Command.DIRECTIVE_WRITE,
+    Command.DIRECTIVE_SWAP, Command.DIRECTIVE_INVOKE,
+})  # fmt: skip
+
+
+def encode_sequence(sequence: Sequence) -> bytes:
+    """Answer the CBOR of a command sequence."""
+    items: list[cbor.Value] = []
+    for step in sequence:
+        items += _pair(step)
+    return cbor.encode(tuple(items))
+
+
+def _pair(step: Step) -> tuple[int, cbor.Value]:
+    match step:
+        case Plain():
+            return int(step.command), step.policy
+        case SetIndex():
+            return int(Command.DIRECTIVE_SET_COMPONENT_INDEX), step.index
+        case Override():
+            return int(Command.DIRECTIVE_OVERRIDE_PARAMETERS), {
+                int(key): _parameter_value(value) for key, value in step.parameters.items()
+            }
+        case RunSequence():
+            return int(Command.DIRECTIVE_RUN_SEQUENCE), encode_sequence(step.steps)
+        case TryEach():
+            return int(Command.DIRECTIVE_TRY_EACH), tuple(
+                None if branch is None else encode_sequence(branch) for branch in step.branches
+            )
+
+
+def _parameter_value(value: ParameterValue) -> cbor.Value:
+    return encode_digest(value) if isinstance(value, Digest) else value
+
+
+def _index(value: cbor.Value, components: int) -> int | tuple[int, ...]:
+    if value is True:
+        return True
+    found: list[int] = []
+    for one in value if isinstance(value, tuple) else (value,):
+        if type(one) is not int:
+            raise Refused(Reason.MALFORMED, "a component index is an integer, true or an array")
+        if not 0 <= one < components:
+            raise Refused(Reason.WRONG_COMPONENT, f"component index {one} names no component")
+        found.append(one)
+    if not found:
+        raise Refused(Reason.MALFORMED, "an empty list of component indices")
+    return tuple(found) if isinstance(value, tuple) else found[0]
+
+
+def _parameters(value: object) -> Parameters:
+    body = mapping(value, "the parameters")
+    if not body:
+        raise Refused(Reason.MALFORMED, "override-parameters sets nothing")
+    found: dict[Parameter, ParameterValue] = {}
+    for key, content in body.items():
+        parameter = known(Parameter, key, what="parameter")
+        read = PARAMETERS.get(parameter)
+        if read is None:
+            raise unsupported(parameter, what="parameter")
+        found[parameter] = read(content, spelled(parameter))
+    return found
+
+
+def _identifier(value: object, what: str) -> bytes | cbor2.CBORTag:
+    # SUIT manifest-37 8.4.8.2: a UUID of 16 bytes, or a private enterprise number under tag 112.
+    if isinstance(value, cbor2.CBORTag) and isinstance(value.value, bytes):
+        return value
+    return _uuid(value, what)
+
+
+def _uuid(value: object, what: str) -> bytes:
+    content = byte_string(value, what)
+    if len(content) != 16:
+        raise Refused(Reason.MALFORMED, f"{what} is a UUID of 16 bytes")
+    return content
+
+
+def _digest_parameter(value: object, what: str) -> Digest:
+    return decode_digest(byte_string(value, what))
+
+
+PARAMETERS: Mapping[Parameter, Callable[[object, str], ParameterValue]] = {
+    Parameter.VENDOR_IDENTIFIER: _identifier,
+    Parameter.CLASS_IDENTIFIER: _uuid,
+    Parameter.DEVICE_IDENTIFIER: _uuid,
+    Parameter.IMAGE_DIGEST: _digest_parameter,
+    Parameter.IMAGE_SIZE: unsigned,
+    Parameter.COMPONENT_SLOT: unsigned,
+    Parameter.SOURCE_COMPONENT: unsigned,
+    Parameter.STRICT_ORDER: boolean,
+    Parameter.SOFT_FAILURE: boolean,
+    Parameter.CONTENT: byte_string,
+    Parameter.INVOKE_ARGS: byte_string,
+    Parameter.FETCH_ARGUMENTS: byte_string,
+    Parameter.URI: text_string,
+}
+"""How each parameter that this version knows is read; the rest is refused by name."""
