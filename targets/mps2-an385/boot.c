@@ -122,12 +122,12 @@ static bool same_digest(const uint8_t *a, const uint8_t *b)
     return difference == 0;
 }
 
-static _Noreturn void jump(const uint32_t *vectors)
+static _Noreturn void jump(const uint32_t *table)
 {
-    uint32_t stack = vectors[0];
-    uint32_t entry = vectors[1];
+    uint32_t stack = table[0];
+    uint32_t entry = table[1];
 
-    SCB_VTOR = (uint32_t)vectors;
+    SCB_VTOR = (uint32_t)table;
     __asm volatile("dsb\n\t"
                    "isb\n\t"
                    "msr msp, %0\n\t"
