@@ -3,7 +3,7 @@
 `applicable` refuses before anything happens; `start` and `step` then walk the commands. Payloads
 never pass through here: the driver streams them and reports size and digest.
 
-draft-ietf-suit-manifest-37 6. This version walks linear sequences of the commands in `_COMMANDS`;
+draft-ietf-suit-manifest-37 6. This version walks linear sequences of the commands in `COMMANDS`;
 all others are refused as unsupported, by name, before the first effect.
 """
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 UPDATE = (ManifestKey.PAYLOAD_FETCH, ManifestKey.INSTALL, ManifestKey.VALIDATE)
 """SUIT manifest-37 8.4.6: the sequences of an update, in their order."""
 
-_COMMANDS = frozenset({
+COMMANDS = frozenset({
     Command.CONDITION_VENDOR_IDENTIFIER, Command.CONDITION_CLASS_IDENTIFIER,
     Command.CONDITION_DEVICE_IDENTIFIER, Command.CONDITION_IMAGE_MATCH, Command.CONDITION_ABORT,
     Command.DIRECTIVE_FETCH,
 })  # fmt: skip
-_PARAMETERS = frozenset({
+PARAMETERS = frozenset({
     Parameter.VENDOR_IDENTIFIER, Parameter.CLASS_IDENTIFIER, Parameter.DEVICE_IDENTIFIER,
     Parameter.IMAGE_DIGEST, Parameter.IMAGE_SIZE, Parameter.URI,
 })  # fmt: skip
@@ -162,13 +162,13 @@ def _newer(manifest: Manifest, profile: DeviceProfile, installed: Installed) -> 
 
 
 def _supported(step: Step) -> None:
-    if isinstance(step, Plain) and step.command in _COMMANDS:
+    if isinstance(step, Plain) and step.command in COMMANDS:
         return
     if isinstance(step, SetIndex) and type(step.index) is int:
         return
     if isinstance(step, Override):
         for parameter in step.parameters:
-            if parameter not in _PARAMETERS:
+            if parameter not in PARAMETERS:
                 raise unsupported(parameter, what="parameter")
         return
     name = spelled(step.command) if isinstance(step, Plain) else type(step).__name__
