@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from needs import need_program
 
 ROOT = Path(__file__).resolve().parents[2]

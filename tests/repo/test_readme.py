@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from needs import need_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def example(readme: str) -> str:
     """Answer the shell lines of the worked example."""
-    (block,) = re.findall(r"run these lines.*?-->\n```sh\n(.*?)```", readme, re.DOTALL)
+    (block,) = re.findall(r"runs these lines.*?-->\n```sh\n(.*?)```", readme, re.DOTALL)
     return str(block)
 
 
