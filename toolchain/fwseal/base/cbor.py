@@ -28,10 +28,15 @@ MAX_BYTES = 65536
 MAX_ITEMS = 10_000
 """Defaults; a profile may lower or raise them per document."""
 
-_UINT64 = 2**64
 _BUILT_IN_TAGS = (
     *range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799,
 )  # fmt: skip
+
+
+_FIRST_SIZE, _LAST_SIZE, _INDEFINITE = 24, 27, 31
+_STRINGS, _ARRAY, _MAP, _TAG = (2, 3), 4, 5, 6
+_WITH_LENGTH = (*_STRINGS, _ARRAY, _MAP)
+"""Additional information and major types as RFC 8949 3 numbers them."""
 
 
 class _NotPlain(cbor2.CBORDecodeError):
@@ -81,25 +86,18 @@ def decode(
     Raises `Refused`: limit-exceeded past a limit, malformed for bytes that are not one CBOR item
     of the types in `Value`, not-deterministic for any other encoding of such an item.
     """
-    if len(data) > limits.bytes:
-        raise Refused(
-            Reason.LIMIT_EXCEEDED, f"{len(data)} bytes of CBOR where {limits.bytes} are allowed"
-        )
+    _bounded(data, limits)
     try:
         value = cbor2.loads(
             data,
-            max_depth=limits.depth,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             immutable=True,
             semantic_decoders=_SEMANTIC,
         )
     except (cbor2.CBORDecodeError, TypeError, ValueError, OverflowError) as error:
-        reason = Reason.LIMIT_EXCEEDED if "maximum" in str(error) else Reason.MALFORMED
-        raise Refused(reason, f"not CBOR as allowed here: {_one_line(error)}") from None
-    count = _plain(value, tags, limits.items)
-    if count > limits.items:
-        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limits.items} CBOR items")
+        raise Refused(Reason.MALFORMED, f"not CBOR as allowed here: {_one_line(error)}") from None
+    _plain(value, tags)
     checked: Value = value
     again = encode(checked)
     if again != data:
@@ -113,13 +111,54 @@ def decode(
     return checked
 
 
-def _plain(value: object, tags: frozenset[int], limit: int) -> int:
-    """Answer how many items the value holds; refuse what is not in `Value`."""
-    count = 0
+def _bounded(data: bytes, limits: Limits) -> None:
+    """Refuse what is past a limit, before cbor2 makes an object of every item.
+
+    It reads heads alone, and leaves off at any head that cbor2 refuses.
+    """
+    if len(data) > limits.bytes:
+        raise Refused(
+            Reason.LIMIT_EXCEEDED, f"{len(data)} bytes of CBOR where {limits.bytes} are allowed"
+        )
+    offset, items = 0, 0
+    missing = [1]  # for each container around the offset: how many items it still lacks
+    while missing:
+        if not missing[-1]:
+            missing.pop()
+            continue
+        missing[-1] -= 1
+        items += 1
+        if items > limits.items or len(missing) > limits.depth + 1:
+            raise Refused(
+                Reason.LIMIT_EXCEEDED,
+                f"more than {limits.items} CBOR items, or nested deeper than {limits.depth}",
+                where=str(offset),
+            )
+        if offset >= len(data):
+            return
+        major, argument = data[offset] >> 5, data[offset] & 0x1F
+        if argument == _INDEFINITE and major in _WITH_LENGTH:
+            raise Refused(Reason.NOT_DETERMINISTIC, "an indefinite length", where=str(offset))
+        if argument > _LAST_SIZE:
+            return
+        offset += 1
+        if argument >= _FIRST_SIZE:
+            size = 1 << (argument - _FIRST_SIZE)
+            argument = int.from_bytes(data[offset : offset + size], "big")
+            offset += size
+        if major in _STRINGS:
+            offset += argument
+        elif major in (_ARRAY, _MAP):
+            missing.append(argument * (major - _ARRAY + 1))
+        elif major == _TAG:
+            missing.append(1)
+
+
+def _plain(value: object, tags: frozenset[int]) -> None:
+    """Refuse what is not in `Value`."""
     pending = [value]
-    while pending and count <= limit:
+    while pending:
         item = pending.pop()
-        count += 1
         if isinstance(item, tuple):
             pending.extend(item)
         elif isinstance(item, Mapping):
@@ -130,12 +169,8 @@ def _plain(value: object, tags: frozenset[int], limit: int) -> int:
             if item.tag not in tags:
                 raise Refused(Reason.MALFORMED, f"tag {item.tag} may not stand here")
             pending.append(item.value)
-        elif type(item) is int:
-            if not -_UINT64 <= item < _UINT64:
-                raise Refused(Reason.MALFORMED, "an integer past 64 bits")
-        elif item is not None and type(item) not in (bytes, str, bool):
+        elif item is not None and type(item) not in (int, bytes, str, bool):
             raise Refused(Reason.MALFORMED, f"a {type(item).__name__} may not stand here")
-    return count
 
 
 def _plain_key(key: object) -> None:

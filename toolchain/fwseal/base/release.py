@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import uuid
 from typing import Any
 
 from fwseal.base.errors import Misuse
+from fwseal.base.ids import plain_name
 
 SCHEMA_VERSION = 1
 
@@ -70,15 +72,47 @@ class Release:
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> Release:
-        """Answer the release a file describes; raises `Misuse` for any other content."""
+        """Answer the release a file describes; raises `Misuse` for any other content.
+
+        A release may come from elsewhere: its file names must be plain, so that they stay inside.
+        """
         try:
             body = json.loads(data)
             if body.pop("schema_version") != SCHEMA_VERSION:
                 raise Misuse(f"{where}: made by another version of fwseal")
             payloads = tuple(
                 Payload(**{**entry, "format": PayloadFormat(entry["format"])})
-                for entry in body.pop("payloads")
+                for entry in _array(body.pop("payloads"))
             )
-            return cls(**{**body, "state": State(body["state"]), "payloads": payloads})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            release = cls(**{**body, "state": State(body["state"]), "payloads": payloads})
+            _check(release)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Misuse(f"{where}: not a release.json: {error}") from None
+        return release
+
+
+def _array(value: object) -> list[Any]:
+    if type(value) is not list:
+        raise Misuse("payloads of release.json is not an array")
+    return value
+
+
+def _check(release: Release) -> None:
+    """Return when the fields that JSON filled are what their annotations say.
+
+    Raises `Misuse`, or what reading a value of a wrong type raises.
+    """
+    texts = [release.name, release.line, release.version, release.recipe_sha256]
+    numbers = [release.sequence_number]
+    uuid.UUID(release.vendor_id)
+    uuid.UUID(release.class_id)
+    for one in release.payloads:
+        plain_name(one.file, what="payload file")
+        texts += [one.uri, one.unsigned_sha256, one.sha256, one.sha512]
+        numbers += [one.size]
+        for part in one.component.split("/"):
+            bytes.fromhex(part)
+    if not all(type(text) is str for text in texts):
+        raise Misuse("a text of release.json is of another type")
+    if not all(type(number) is int and 0 <= number < 2**64 for number in numbers):
+        raise Misuse("a number of release.json is not an unsigned integer")

@@ -6,7 +6,6 @@ in-toto Attestation Framework v1; DSSE v1.0.2 (PAE).
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
@@ -69,9 +68,11 @@ def opened(data: bytes) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
             raise Refused(Reason.UNSUPPORTED, f"payload type {body['payloadType']!r}")
         payload = base64.b64decode(body["payload"], validate=True)
         signatures = tuple(
-            (str(one["keyid"]), base64.b64decode(one["sig"], validate=True))
+            (one["keyid"], base64.b64decode(one["sig"], validate=True))
             for one in body["signatures"]
         )
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused(Reason.MALFORMED, f"not a DSSE envelope: {error}") from None
+    if not all(isinstance(keyid, str) for keyid, _ in signatures):
+        raise Refused(Reason.MALFORMED, "not a DSSE envelope: a keyid is not a text")
     return payload, signatures

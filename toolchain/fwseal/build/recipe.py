@@ -1,4 +1,4 @@
-"""A recipe says what to build, ship and sign, and for which device; it is data, never code to us."""
+"""A recipe says what to build, ship and sign, and for which device; to us it is data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fwseal.base.tables import Table
 
 COMPILERS = ("zig", "arm-none-eabi-gcc")
+RESERVED = ("version", "build-id", "cc")
+"""Placeholders that the build fills in; no parameter may take their names."""
+
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 
 
@@ -76,9 +79,12 @@ def recipe(table: Table) -> Recipe:
     )
     for part in (product, source, toolchain, build, table):
         part.done()
-    for output in built.outputs:
-        _inside(output, build)
-    produced = {output.rpartition("/")[2].removesuffix(".elf") + ".bin" for output in built.outputs}
+    produced = [f"{_stem(output, build)}.bin" for output in built.outputs]
+    if not produced or len(set(produced)) != len(produced):
+        raise build.misuse(
+            "outputs must name one file or more, each name once",
+            hint="two files of one name would overwrite each other in the release",
+        )
     for payload in built.payloads:
         if payload.file not in produced:
             raise table.misuse(
@@ -92,13 +98,20 @@ def _source(table: Table) -> Source:
     found = Source(commit=table.take("commit", str), paths=table.strings("paths"))
     if not re.fullmatch(r"HEAD|[0-9a-f]{40}|[0-9a-f]{64}", found.commit):
         raise table.misuse("commit must be HEAD or a whole commit id in lower-case hex")
+    if not found.paths:
+        raise table.misuse("paths must name what is built", hint='paths = ["."] is all of it')
     for path in found.paths:
         _inside(path, table)
     return found
 
 
+def _stem(output: str, table: Table) -> str:
+    _inside(output, table)
+    return plain_name(output.rpartition("/")[2].removesuffix(".elf"), what="output")
+
+
 def _inside(path: str, table: Table) -> None:
-    if not path or path.startswith(("/", "-")) or ".." in path.split("/"):
+    if not path or path.startswith(("/", "-")) or ".." in path.split("/") or "\0" in path:
         raise table.misuse(f"path {path!r} does not stay inside the source")
 
 
@@ -115,12 +128,16 @@ def _parameters(table: Table) -> dict[str, str]:
     for name in found:
         if not _PLACEHOLDER.fullmatch(f"{{{name}}}"):
             raise table.misuse(f"parameter {name!r} must be lower-case letters, digits, dashes")
+        if name in RESERVED:
+            raise table.misuse(f"parameter {name!r} is filled in by the build", hint="rename it")
     return found
 
 
 def _payload(entry: Table, number: int) -> PayloadSpec:
     file = plain_name(entry.take("file", str), what="payload file")
     parts = entry.strings("component")
+    if not parts:
+        raise entry.misuse("component must have one part or more")
     found = PayloadSpec(
         file=file,
         uri=entry.take("uri", str, f"{number}/{file}"),
@@ -135,7 +152,7 @@ def _payload(entry: Table, number: int) -> PayloadSpec:
 def expanded(what: Recipe, known: dict[str, str], table_name: str) -> tuple[tuple[str, ...], ...]:
     """Answer the commands with `{name}` replaced by declared parameters and `known` values.
 
-    Raises `Misuse` for a name that nobody declared.
+    Raises `Misuse` for a name that nobody declared, and for a word no program can be given.
     """
     values = {**what.parameters, **known}
 
@@ -145,6 +162,9 @@ def expanded(what: Recipe, known: dict[str, str], table_name: str) -> tuple[tupl
             raise Misuse(f"{table_name}: {{{name}}} is no declared parameter")
         return values[name]
 
-    return tuple(
+    commands = tuple(
         tuple(_PLACEHOLDER.sub(value, part) for part in command) for command in what.commands
     )
+    if any("\0" in word for command in commands for word in command):
+        raise Misuse(f"{table_name}: a command holds a null character")
+    return commands

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fwseal.image.memory_map import Layout
 
 
+_MAX_COUNTER = 0xFFFFFFFF
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What to build, for which device, from which bytes."""
@@ -113,9 +116,7 @@ def _files(order: Order, outputs: dict[str, bytes]) -> dict[str, bytes]:
     return files
 
 
-def _unsigned(
-    order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segment, ...]
-) -> bytes:
+def _unsigned(order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segment, ...]) -> bytes:
     layout, flat = order.layout, elf.flat(parts)
     if payload is None or payload.format is PayloadFormat.RAW:
         memory_map.check_image(parts, where=layout.code, ram=layout.ram)
@@ -123,6 +124,11 @@ def _unsigned(
     if payload.load_address not in (None, layout.load_address):
         raise Misuse(
             f"load-address {payload.load_address:#x} is not the layout's {layout.load_address:#x}"
+        )
+    if order.recipe.sequence_number > _MAX_COUNTER:
+        raise Misuse(
+            f"sequence number {order.recipe.sequence_number} does not fit an MCUboot image",
+            hint=f"its security counter ends at {_MAX_COUNTER}",
         )
     start = layout.load_address + layout.header_size
     room = Region(origin=start, size=layout.max_image - layout.header_size)

@@ -6,18 +6,19 @@ none (cleared environment only). Each build starts from a fresh export and empty
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import hashlib
 import importlib.util
 import io
 import os
-import posixpath
 import shutil
 import signal
 import subprocess
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 from fwseal.base.errors import FwsealError, Misuse, Unavailable
@@ -26,7 +27,10 @@ TIME_LIMIT = 900.0
 """Seconds for all commands of one build."""
 
 _TAIL = 12
-"""Lines of a failed build's output that are shown."""
+"""Lines of a failed build's output that are kept."""
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where programs are found in a build, and therefore where compilers are looked for."""
 
 
 class Level(enum.Enum):
@@ -38,7 +42,11 @@ class Level(enum.Enum):
 
 
 class BuildFailed(FwsealError):
-    """A command of the recipe failed; the end of its output is in the message."""
+    """A command of the recipe failed; `output` is the end of what it said."""
+
+    def __init__(self, message: str, *, output: tuple[str, ...], hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +59,9 @@ class Compiler:
     inside: str
     cc: str
 
-    def command(self, *, fixed: bool) -> str:
-        """Answer what `{cc}` stands for."""
-        if self.home is None or fixed:
+    def command(self, level: Level) -> str:
+        """Answer what `{cc}` stands for: only bubblewrap shows the compiler at a fixed path."""
+        if self.home is None or level is Level.BUBBLEWRAP:
             return self.cc
         return self.cc.replace(self.inside, str(self.home))
 
@@ -74,15 +82,13 @@ def compiler(name: str) -> Compiler:
     if name == "zig":
         spec = importlib.util.find_spec("ziglang")
         if spec is None or spec.origin is None:
-            raise Unavailable(
-                "compiler zig is not installed", hint="pip install 'fwseal[build]'"
-            )
+            raise Unavailable("compiler zig is not installed", hint="pip install 'fwseal[build]'")
         home = Path(spec.origin).parent
         return Compiler(
             name=name, sha256=_sha256(home / "zig"), home=home, inside="/toolchain",
             cc="/toolchain/zig cc",
         )  # fmt: skip
-    path = shutil.which(name)
+    path = shutil.which(name, path=_PATH)
     if path is None:
         raise Unavailable(f"compiler {name} is not installed", hint=f"apt install gcc-{name[:-4]}")
     return Compiler(name=name, sha256=_sha256(Path(path).resolve()), home=None, inside="", cc=name)
@@ -99,7 +105,7 @@ def best_level() -> Level:
         with tempfile.TemporaryDirectory(prefix="fwseal-") as work:
             wrapped = _wrapped(level, ("true",), work=Path(work), compiler=None)
             try:
-                done = subprocess.run(
+                done = subprocess.run(  # noqa: S603 - our own arguments
                     wrapped, env=_environment(0), capture_output=True, timeout=20, check=False
                 )
             except (FileNotFoundError, subprocess.TimeoutExpired):
@@ -112,18 +118,19 @@ def best_level() -> Level:
 def build(job: Job, level: Level) -> dict[str, bytes]:
     """Answer the bytes of each output of one fresh build.
 
-    Raises `BuildFailed`, `Misuse` for an output that was not made, `Unavailable` for a disk that
-    is full or a build past its time.
+    Raises `BuildFailed`, `Misuse` for an output that was not made or a source with links out of
+    it, `Unavailable` for a disk that is full or a build past its time.
     """
-    fixed = level is not Level.NONE
+    end = time.monotonic() + TIME_LIMIT
     try:
         with tempfile.TemporaryDirectory(prefix="fwseal-build-") as folder:
             work = Path(folder)
             _unpack(job.archive, work)
-            cc = job.compiler.command(fixed=fixed)
+            cc = job.compiler.command(level)
             for command in job.commands:
                 words = tuple(word.replace("{cc}", cc) for word in command)
-                _run(_wrapped(level, words, work=work, compiler=job.compiler), work, job.epoch)
+                wrapped = _wrapped(level, words, work=work, compiler=job.compiler)
+                _run(wrapped, work, _environment(job.epoch), end)
             return {name: _output(work, name) for name in job.outputs}
     except OSError as error:
         raise Unavailable(
@@ -133,66 +140,77 @@ def build(job: Job, level: Level) -> dict[str, bytes]:
 
 def _unpack(data: bytes, work: Path) -> None:
     """Lay the source out, modes normal, no link that leads out of it; raises `Misuse`."""
-    # By hand, since tarfile's own filters are missing from Python before 3.11.4.
+    # By hand, since tarfile's own filters are missing from Python before 3.11.4. Git's archives
+    # hold folders, files and symbolic links, and nothing stands below a link.
+    links = []
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive:
             place = work / member.name
-            target = posixpath.normpath(f"{posixpath.dirname(member.name)}/{member.linkname}")
-            if member.isdir():
-                place.mkdir(parents=True, exist_ok=True)
-            elif member.isreg():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                content = archive.extractfile(member)
-                place.write_bytes(content.read() if content else b"")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            content = archive.extractfile(member) if member.isreg() else None
+            if content:
+                place.write_bytes(content.read())
                 place.chmod(0o755 if member.mode & 0o100 else 0o644)
-            elif member.issym() and not target.startswith(("/", "..")):
-                place.parent.mkdir(parents=True, exist_ok=True)
+            elif member.issym():
                 place.symlink_to(member.linkname)
+                links.append(place)
             else:
-                raise Misuse(f"{member.name} is a link out of the source")
+                place.mkdir(exist_ok=True)
+    for place in links:
+        if not _inside(work, place):
+            raise Misuse(
+                f"{place.relative_to(work)} is a link out of the source",
+                hint="build from a commit without it",
+            )
 
 
-def _run(words: list[str], work: Path, epoch: int) -> None:
-    process = subprocess.Popen(
-        words,
-        cwd=work,
-        env=_environment(epoch),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=TIME_LIMIT)
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"the build took longer than {TIME_LIMIT:g} s") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if process.returncode != 0:
-        lines = output.decode(errors="replace").splitlines()[-_TAIL:]
-        shown = "\n".join("  " + _printable(line) for line in lines)
-        raise BuildFailed(
-            f"the build failed with exit code {process.returncode}\n{shown}".rstrip(),
-            hint="run the recipe's commands by hand to see more",
+def _inside(work: Path, place: Path) -> bool:
+    return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(work))
+
+
+def _run(words: list[str], work: Path, environment: dict[str, str], end: float) -> None:
+    # Output goes to a file: a pipe would stay open for as long as a daemon holds it.
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(  # noqa: S603 - the recipe's command, in the sandbox
+            words,
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-
-
-def _printable(line: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in line)
+        try:
+            code = process.wait(timeout=max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise Unavailable(
+                f"the build took longer than {TIME_LIMIT:g} s",
+                hint="find out which command of the recipe does not end",
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code != 0:
+            said.seek(max(0, said.seek(0, os.SEEK_END) - (1 << 16)))
+            lines = said.read().decode(errors="replace").splitlines()[-_TAIL:]
+            raise BuildFailed(
+                f"a command of the build failed with exit code {code}",
+                output=tuple(lines),
+                hint="run the recipe's commands by hand to see more",
+            )
 
 
 def _output(work: Path, name: str) -> bytes:
-    path = (work / name).resolve()
-    if not path.is_relative_to(work.resolve()) or not path.is_file():
+    path = work / name
+    if not _inside(work, path) or not path.is_file():
         raise Misuse(f"the build made no output {name}", hint="correct outputs in the recipe")
     return path.read_bytes()
 
 
 def _environment(epoch: int) -> dict[str, str]:
     return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": _PATH,
         "HOME": "/tmp",  # noqa: S108 - inside the sandbox, an empty one
         "USER": "build",
         "LANG": "C.UTF-8",
@@ -223,17 +241,14 @@ def _wrapped(
 ) -> list[str]:
     if level is Level.NONE:
         return ["sh", "-c", 'umask 022; exec "$@"', "sh", *words]
-    home = compiler.home if compiler else None
     if level is Level.UNSHARE:
-        if compiler and home:
-            words = tuple(word.replace(compiler.inside, str(home)) for word in words)
         return [
             "unshare", "--user", "--map-root-user", "--mount", "--net", "--ipc", "--uts", "--pid",
             "--fork", "--kill-child", "sh", "-c", _MOUNTED, "sh", str(work), *words,
         ]  # fmt: skip
     arguments = [
         "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "build",
-        "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+        "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",  # noqa: S108
         "--bind", str(work), "/build", "--chdir", "/build",
     ]  # fmt: skip
     for folder in ("bin", "lib", "lib64", "sbin"):
@@ -243,6 +258,6 @@ def _wrapped(
             arguments += ["--ro-bind", f"/{folder}", f"/{folder}"]
     if Path("/etc/alternatives").is_dir():
         arguments += ["--ro-bind", "/etc/alternatives", "/etc/alternatives"]
-    if compiler and home:
-        arguments += ["--ro-bind", str(home), compiler.inside]
+    if compiler and compiler.home:
+        arguments += ["--ro-bind", str(compiler.home), compiler.inside]
     return [*arguments, "sh", "-c", 'umask 022; exec "$@"', "sh", *words]

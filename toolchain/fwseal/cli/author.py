@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", required=True, help="a label of the keyring, or file:PEM")
     parser.add_argument("-o", "--output", metavar="X.suit", type=Path, required=True)
     parser.add_argument("--payload", metavar="URI=FILE", action="append", default=[])
+    parser.add_argument("--dry-run", action="store_true", help="say who would sign what")
     signers.option(parser)
     main.common(parser)
 
@@ -33,16 +34,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the envelope; payload files are those named, or lie beside the recipe."""
     data = files.read(options.recipe)
-    recipe = recipes.recipe(Table.parse(project.text(options.recipe), where=options.recipe.name))
+    text = files.decoded(data, where=str(options.recipe))
+    recipe = recipes.recipe(Table.parse(text, where=options.recipe.name))
     root = project.find(options.recipe.parent).root
     device = inputs.profile(root / recipe.device)
     named = inputs.FileFetcher(options.payload)
     release = unbuilt(recipe, data, vendor_id=device.vendor_id, class_id=device.class_id)
-    images = {
-        one.file: named.whole(one.uri) or files.read(options.recipe.parent / one.file)
-        for one in release.payloads
-    }
+    unknown = named.uris - {one.uri for one in release.payloads}
+    if unknown:
+        raise Misuse(
+            f"the recipe ships no payload {', '.join(sorted(unknown))}",
+            hint=f"it ships {', '.join(one.uri for one in release.payloads) or 'none'}",
+        )
+    images = {}
+    for one in release.payloads:
+        content = named.whole(one.uri)
+        beside = options.recipe.parent / one.file
+        images[one.file] = files.read(beside) if content is None else content
     _, manifest = author.finalized(release, recipe.manifest, images)
+    if options.dry_run:
+        text = f"{options.key} would sign a manifest of {len(manifest)} bytes"
+        render.result(text, {"would_sign": options.key}, as_json=options.json)
+        return render.EXIT_OK
     envelope = _signed(manifest, options)
     files.write(options.output, envelope)
     text = f"wrote {project.shown(options.output)}: {len(envelope)} bytes, signed for development"
@@ -63,4 +76,6 @@ def _signed(manifest: bytes, options: argparse.Namespace) -> bytes:
             f"key {entry.label!r} is for production", hint="build a release and fwseal sign it"
         )
     with signers.Signers(keyring, home) as opened:
-        return sign_envelope(manifest, opened.of(entry))
+        signer = opened.of(entry)
+        signers.say(signer, "the envelope", verbose=options.verbose)
+        return sign_envelope(manifest, signer)

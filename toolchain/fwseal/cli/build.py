@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
-from fwseal.base.errors import Misuse
 from fwseal.base.tables import Table
 from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
 from fwseal.build import source
-from fwseal.build.sandbox import Level
+from fwseal.build.sandbox import BuildFailed, Level
 from fwseal.cli import files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement
 
@@ -34,7 +33,12 @@ def run(options: argparse.Namespace) -> int:
     keyring, folder = signers.load(options.keyring)
     with signers.Signers(keyring, folder) as open_signers:
         builder = open_signers.for_role("builder")
-        built = builds.build(order, builder=builder.label)
+        try:
+            built = builds.build(order, builder=builder.label)
+        except BuildFailed as error:
+            for line in error.output:
+                render.note(f"build: {line}")
+            raise
         signers.say(builder, "the provenance", verbose=options.verbose)
         statement = sign_statement(built.statement, builder)
     if built.level is not Level.BUBBLEWRAP:
@@ -62,11 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _order(path: Path) -> tuple[builds.Order, recipes.Recipe]:
     data = files.read(path)
-    try:
-        table = Table.parse(data.decode(), where=path.name)
-    except UnicodeDecodeError:
-        raise Misuse(f"{path} is not UTF-8") from None
-    recipe = recipes.recipe(table)
+    recipe = recipes.recipe(Table.parse(files.decoded(data, where=str(path)), where=path.name))
     root = project.find(path.parent).root
     device_path = root / recipe.device
     device = inputs.profile(device_path)

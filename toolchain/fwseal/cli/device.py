@@ -7,64 +7,22 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.ids import Uri
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.cli import files, inputs, main, project, render
 from fwseal.cli import verify as verdicts
+from fwseal.cli.boards import Board
 from fwseal.delivery.download import HttpFetcher
-from fwseal.device import board, driver, qemu, tufclient, unicorn
-from fwseal.device.processor import Installed
-from fwseal.device.slots import Slots
+from fwseal.device import board, qemu, tufclient, unicorn
 from fwseal.device.statedir import FileFlash, StateDir
 from fwseal.tuf.repository import envelope_path
 
 if TYPE_CHECKING:
     import argparse
 
-    from fwseal.device.profile import DeviceProfile
-
 MACHINE = "mps2-an385"
 EMULATORS = {"qemu": qemu.run, "unicorn": unicorn.run}
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
-    """A provisioned device: its profile, its state directory and its slots."""
-
-    profile: DeviceProfile
-    state: StateDir
-    slots: Slots
-
-    @classmethod
-    def open(cls, path: Path) -> Board:
-        """Answer the device of a state directory; raises `Misuse`."""
-        state = StateDir.existing(path)
-        profile = inputs.profile(path / "profile.toml", read=state.provisioned)
-        layout = inputs.layout(profile, read=state.provisioned)
-        slots = Slots(FileFlash(state.flash, layout.flash), layout)
-        return cls(profile=profile, state=state, slots=slots)
-
-    def installed(self) -> Installed:
-        """Answer what the device accepted, and which image it confirmed."""
-        confirmed = self.slots.confirmed(DigestAlgorithm.SHA256)
-        return Installed(
-            sequence_number=self.state.sequence_number(),
-            confirmed={} if confirmed is None else {self.profile.components[0]: confirmed},
-        )
-
-    def install(self, envelope: bytes, fetcher: Fetcher) -> driver.Evidence:
-        """Install an envelope; the sequence number is committed last."""
-        done = driver.install(
-            envelope,
-            profile=self.profile,
-            installed=self.installed(),
-            storage=driver.SlotStorage(self.slots),
-            fetcher=fetcher,
-        )
-        self.state.commit(done.sequence_number)
-        return done
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,9 +69,10 @@ def _capabilities(options: argparse.Namespace) -> int:
 
 def _provision(options: argparse.Namespace) -> int:
     place: Path = options.state
-    if place.exists() and any(place.iterdir()):
+    if files.is_there(place) and not (place.is_dir() and not any(place.iterdir())):
         raise Misuse(
-            f"{project.shown(place)} is not empty", hint="remove it, or name another folder"
+            f"{project.shown(place)} is not an empty folder",
+            hint="remove it, or name another folder",
         )
     named: dict[str, bytes] = {}
 
@@ -126,7 +85,7 @@ def _provision(options: argparse.Namespace) -> int:
     if profile.emulator is None or profile.emulator.machine != MACHINE:
         raise Misuse(f"profile {profile.name} is not for {MACHINE}", hint="see its [emulator]")
     boot = options.profile.parent / profile.emulator.boot
-    if not boot.is_file():
+    if not files.is_file(boot):
         raise Unavailable(
             f"the boot program {project.shown(boot)} is not built",
             hint="fwseal build manifests/mps2-an385-boot.toml -o build/targets/mps2-an385",

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         render.result(text, body, as_json=options.json)
         return render.EXIT_OK
     path = Path(options.what)
-    if not path.is_file():
+    if not files.is_file(path):
         raise Misuse(
             f"{options.what!r} is neither a file nor a Reason",
             hint="a Reason is spelled as in an error, for example payload-digest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -12,13 +13,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_file(path: Path) -> bool:
+    """Answer whether there is a file; no for a name that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for some names
+
+
+def is_there(path: Path) -> bool:
+    """Answer whether anything stands at a path, a dangling link included."""
+    return os.path.lexists(path)
+
 
 def read(path: Path) -> bytes:
     """Answer a file's bytes; raises `Misuse` for one that cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Misuse(f"cannot read {path}: {(error.strerror or 'error').lower()}") from None
+        raise Misuse(
+            f"cannot read {path}: {(error.strerror or 'error').lower()}",
+            hint="check its name and permissions",
+        ) from None
+    except ValueError:
+        raise Misuse(f"{str(path)!r} is no file name", hint="it holds a null character") from None
+
+
+def text(path: Path) -> str:
+    """Answer a file's text; raises `Misuse` when it is not UTF-8."""
+    return decoded(read(path), where=str(path))
+
+
+def decoded(data: bytes, *, where: str) -> str:
+    """Answer bytes as text; raises `Misuse` when they are not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Misuse(f"{where} is not UTF-8", hint="is it the file you meant") from None
 
 
 def reader(folder: Path) -> Callable[[str], bytes]:
@@ -38,11 +69,10 @@ def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        if beside.exists():
-            beside.unlink()
-        hint = (
-            "free some space" if error.errno == errno.ENOSPC else "check its folder's permissions"
-        )
+        hint = "free some space" if error.errno in _FULL else "check its folder's permissions"
         raise Unavailable(
             f"cannot write {path}: {(error.strerror or 'error').lower()}", hint=hint
         ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Unavailable
 from fwseal.base.ids import plain_name
 from fwseal.cli import files, main, project, render
 
@@ -46,6 +47,9 @@ equal-sequence-number = "refuse"      # or "reapply"
 
 [delivery]
 line = "{name}"
+
+# [memory]                            # fwseal build checks images against it
+# layout = "layout.toml"              # regions, slots, load address
 """
 
 RECIPE = """\
@@ -102,10 +106,16 @@ def run(options: argparse.Namespace) -> int:
         f"manifests/{name}.toml": RECIPE,
     }
     for path in content:
-        if Path(path).exists():
+        if files.is_there(Path(path)):
             raise Misuse(f"{path} is there already", hint="init never overwrites")
-    for path, text in content.items():
-        files.write(Path(path), text.format(**values).encode())
+    try:
+        for path, text in content.items():
+            files.write(Path(path), text.format(**values).encode())
+    except Unavailable:
+        for path in content:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+        raise
     text = "\n".join(["wrote", *(f"  {path}" for path in content)])
     render.result(text, {"files": list(content)}, as_json=options.json)
     return render.EXIT_OK

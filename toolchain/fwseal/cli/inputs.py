@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fwseal.base.errors import Misuse
 from fwseal.base.ports import NotThere
 from fwseal.base.tables import Table
-from fwseal.cli import files, project
+from fwseal.cli import files
 from fwseal.device import profile as profiles
 from fwseal.image import memory_map
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fwseal.image.memory_map import Layout
 
 _CHUNK = 1 << 20
+_FIRST_YEAR, _LAST_YEAR = 1970, 8999
+"""Lifetimes are added to times, and both must stay times."""
 
 
 def profile(path: Path, *, read: Callable[[str], bytes] | None = None) -> DeviceProfile:
@@ -28,7 +30,7 @@ def profile(path: Path, *, read: Callable[[str], bytes] | None = None) -> Device
 
     Raises `Misuse`.
     """
-    table = Table.parse(project.text(path), where=path.name)
+    table = Table.parse(files.text(path), where=path.name)
     return profiles.profile(table, read=read or files.reader(path.parent))
 
 
@@ -39,7 +41,8 @@ def layout(device: DeviceProfile, *, read: Callable[[str], bytes]) -> Layout:
             f"device {device.name} names no memory layout",
             hint='add [memory] layout = "layout.toml" to its profile',
         )
-    return memory_map.layout(Table.parse(read(device.layout).decode(), where=device.layout))
+    text = files.decoded(read(device.layout), where=device.layout)
+    return memory_map.layout(Table.parse(text, where=device.layout))
 
 
 def time(text: str | None) -> datetime:
@@ -48,11 +51,12 @@ def time(text: str | None) -> datetime:
         return datetime.now(UTC)
     try:
         if text.isdigit():
-            return datetime.fromtimestamp(int(text), UTC)
-        found = datetime.fromisoformat(text)
+            found = datetime.fromtimestamp(int(text), UTC)
+        else:
+            found = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         found = None
-    if found is None or found.tzinfo is None:
+    if found is None or found.tzinfo is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise Misuse(
             f"time {text!r} is neither RFC 3339 nor epoch seconds",
             hint="write it as 2026-01-31T12:00:00Z",
@@ -68,10 +72,12 @@ class FileFetcher:
         for one in named:
             uri, equals, file = one.rpartition("=")
             if not equals or not uri:
-                raise Misuse(f"--payload {one!r} is not URI=FILE")
+                raise Misuse(f"--payload {one!r} is not URI=FILE", hint="it splits at the last =")
+            if uri in self._files:
+                raise Misuse(f"--payload names {uri} twice", hint="give each URI one file")
             path = Path(file)
-            if not path.is_file():
-                raise Misuse(f"cannot read payload {file}: no such file")
+            if not files.is_file(path):
+                raise Misuse(f"cannot read payload {file}: no such file", hint="check its name")
             self._files[uri] = path
 
     def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:
@@ -81,6 +87,11 @@ class FileFetcher:
             raise NotThere(uri)
         return self._read(path, max_size)
 
+    @property
+    def uris(self) -> frozenset[str]:
+        """Answer the URIs that were named."""
+        return frozenset(self._files)
+
     def whole(self, uri: str) -> bytes | None:
         """Answer a named file's bytes, or None where the URI was not named."""
         path = self._files.get(uri)
@@ -89,7 +100,13 @@ class FileFetcher:
     @staticmethod
     def _read(path: Path, max_size: int) -> Iterator[bytes]:
         total = 0
-        with path.open("rb") as file:
-            while total <= max_size and (piece := file.read(_CHUNK)):
-                total += len(piece)
-                yield piece
+        try:
+            with path.open("rb") as file:
+                while total <= max_size and (piece := file.read(_CHUNK)):
+                    total += len(piece)
+                    yield piece
+        except OSError as error:
+            raise Misuse(
+                f"cannot read payload {path}: {(error.strerror or 'error').lower()}",
+                hint="check its permissions",
+            ) from None

@@ -48,19 +48,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _init(options: argparse.Namespace) -> int:
     place = project.find().keyring.parent
-    if place.exists():
+    if files.is_there(place):
         raise Misuse(
             f"{project.shown(place)} is there already",
-            hint="keys are never overwritten: remove the folder yourself to start anew",
+            hint="keys are never overwritten: move the folder away, or name another in fwseal.toml",
         )
     beside = place.with_name(f".{place.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         (_softhsm if options.place == "softhsm" else _in_files)(beside, place)
         beside.rename(place)
-    except BaseException:
+    finally:
         shutil.rmtree(beside, ignore_errors=True)
-        raise
     where = f"token {TOKEN}" if options.place == "softhsm" else "key files"
     text = f"made {len(DEVELOPMENT)} development keys in {where}, {project.shown(place)}"
     body = {"keys": list(DEVELOPMENT), "place": options.place}
@@ -113,7 +112,10 @@ def _folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"cannot make {path}: {(error.strerror or '').lower()}") from None
+        raise Unavailable(
+            f"cannot make {path}: {(error.strerror or 'error').lower()}",
+            hint="check space and permissions",
+        ) from None
 
 
 def _keyring(

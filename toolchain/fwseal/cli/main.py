@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fwseal import __version__
 from fwseal.base.errors import FwsealError, Misuse
@@ -28,8 +29,14 @@ VERBS = {
 }
 
 
+EXIT_INTERRUPTED = 130
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse with our error lines."""
+    """argparse with our error lines, and options by their whole names."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**{**settings, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise `Misuse` where argparse would exit."""
@@ -59,36 +66,39 @@ def main(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
-            sys.stdout.write(_help())
+            render.out(_help())
             return render.EXIT_OK if arguments else render.EXIT_MISUSE
         if arguments[0] == "--version":
-            sys.stdout.write(f"fwseal {__version__}\n")
+            render.out(f"fwseal {__version__}\n")
             return render.EXIT_OK
         verb = arguments[0]
         if verb not in VERBS:
             raise Misuse(f"there is no verb {verb!r}", hint="fwseal --help")
         # A verb's imports are its own: help stays fast and needs no library.
         module = importlib.import_module(f"fwseal.cli.{verb}")
-        parser = Parser(prog=f"fwseal {verb}", description=VERBS[verb], allow_abbrev=False)
+        parser = Parser(prog=f"fwseal {verb}", description=VERBS[verb])
         module.arguments(parser)
         parsed = parser.parse_args(arguments[1:])
         code: int = parsed.run(parsed) if hasattr(parsed, "run") else module.run(parsed)
     except FwsealError as error:
         return render.failure(error, as_json=as_json)
     except BrokenPipeError:
-        sys.stderr.close()
         return render.EXIT_UNAVAILABLE
     except KeyboardInterrupt:
-        return 130
+        render.note("interrupted")
+        return EXIT_INTERRUPTED
     return code
+
+
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run() -> NoReturn:
     """Run the command line of this process and exit; a bug of ours keeps its traceback."""
+    signal.signal(signal.SIGTERM, _terminated)  # nothing half made stays behind
     try:
         code = main(sys.argv[1:])
-    except SystemExit as done:
-        raise SystemExit(done.code) from None
     except Exception:  # noqa: BLE001 - whatever it is, it is ours
         import traceback
 

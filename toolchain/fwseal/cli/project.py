@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 from fwseal.base.errors import Misuse
@@ -25,14 +26,14 @@ def find(start: Path | None = None) -> Project:
     """Answer the project around a folder; raises `Misuse` where there is none."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
+        if files.is_file(folder / FILE):
             return load(folder)
     raise Misuse(f"no {FILE} in this folder or above it", hint="fwseal init writes one")
 
 
 def load(root: Path) -> Project:
     """Answer the project of a folder; raises `Misuse`."""
-    table = Table.parse(text(root / FILE), where=FILE)
+    table = Table.parse(files.text(root / FILE), where=FILE)
     part = table.table("project")
     found = Project(
         root=root,
@@ -48,17 +49,9 @@ def load(root: Path) -> Project:
     return found
 
 
-def text(path: Path) -> str:
-    """Answer a file's text; raises `Misuse` when it is not UTF-8."""
-    try:
-        return files.read(path).decode()
-    except UnicodeDecodeError:
-        raise Misuse(f"{path} is not UTF-8") from None
-
-
 def shown(path: Path) -> str:
     """Answer a path as people should see it: relative where it lies below this folder."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return str(Path(os.path.realpath(path)).relative_to(Path.cwd()))
     except ValueError:
         return str(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.release import State
 from fwseal.cli import files, inputs, main, project, releasedir, render, signers
 from fwseal.delivery import publish as publishing
 from fwseal.delivery.dirstore import DirStore
@@ -31,23 +30,24 @@ def run(options: argparse.Namespace) -> int:
     place: Path = options.repository or project.find().repository
     now = inputs.time(options.at)
     read = files.reader(options.release)
-    content = {one.file: read(f"payloads/{one.file}") for one in release.payloads if one.sha256}
-    if release.state is State.SIGNED:
-        content["envelope.suit"] = read("envelope.suit")
+    publishing.ready(release)
+    content = {one.file: read(f"payloads/{one.file}") for one in release.payloads}
+    content["envelope.suit"] = read("envelope.suit")
     keyring, home = signers.load(options.keyring)
     store = DirStore(place)
+    if options.dry_run:
+        targets = publishing.plan(store, release, content, now=now)
+        text = "\n".join(f"would publish {path}" for path in targets)
+        render.result(text, {"would_publish": list(targets)}, as_json=options.json)
+        return render.EXIT_OK
     with signers.Signers(keyring, home) as opened:
         keys = Signers(
             root=opened.for_role("tuf-root"),
             targets=opened.for_role("tuf-targets"),
             online=opened.for_role("tuf-online"),
         )
-        if options.dry_run:
-            targets = publishing.plan(store, release, content, now=now)
-            text = "\n".join(f"would publish {path}" for path in targets)
-            render.result(text, {"would_publish": list(targets)}, as_json=options.json)
-            return render.EXIT_OK
-        publishing.ready(release)
+        for key in (keys.root, keys.targets, keys.online):
+            signers.say(key, "TUF metadata", verbose=options.verbose)
         if publishing.initialize(store, keys, now):
             render.note(f"made a TUF repository in {project.shown(place)}")
         done = publishing.publish(store, release, content, signers=keys, now=now)
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         + [f"  {path}" for path in done.targets]
     )
     body = {
-        "repository": str(place),
+        "repository": project.shown(place),
         "targets": list(done.targets),
         "timestamp": done.timestamp,
     }

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Unavailable
+from fwseal.base.ids import plain_name
 from fwseal.base.release import Release
 from fwseal.cli import files, project
 
@@ -18,11 +19,13 @@ FILE = "release.json"
 
 def load(path: Path) -> Release:
     """Answer what a release directory says of itself; raises `Misuse`."""
-    if not (path / FILE).is_file():
+    if not files.is_file(path / FILE):
         raise Misuse(
             f"{project.shown(path)} is not a release", hint="fwseal build RECIPE -o RELEASE"
         )
-    return Release.from_json(files.read(path / FILE), where=FILE)
+    found = Release.from_json(files.read(path / FILE), where=FILE)
+    plain_name(found.line, what="product line")  # it becomes part of a path
+    return found
 
 
 def create(path: Path, release: Release, content: Mapping[str, bytes]) -> None:
@@ -37,16 +40,18 @@ def create(path: Path, release: Release, content: Mapping[str, bytes]) -> None:
         for name, data in {**content, FILE: release.to_json()}.items():
             files.write(beside / name, data)
         beside.rename(path)
-    except (OSError, Unavailable) as error:
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make {project.shown(path)}: {(error.strerror or 'error').lower()}",
+            hint="was it made meanwhile",
+        ) from None
+    finally:
         shutil.rmtree(beside, ignore_errors=True)
-        if isinstance(error, Unavailable):
-            raise
-        raise Unavailable(f"cannot make {project.shown(path)}: {error.strerror}") from None
 
 
 def vacant(path: Path) -> None:
     """Return when nothing stands at a path yet; raises `Misuse`."""
-    if path.exists():
+    if files.is_there(path):
         raise Misuse(
             f"{project.shown(path)} is there already",
             hint="a release never loses a file: choose another folder or remove it yourself",

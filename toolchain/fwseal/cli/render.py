@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -21,13 +22,36 @@ def result(text: str, body: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a verb's result: `text` for people, or `body` as one JSON object."""
     if as_json:
         text = json.dumps({"schema_version": SCHEMA_VERSION, **body})
-    sys.stdout.write(text.rstrip("\n") + "\n")
-    sys.stdout.flush()
+    out("\n".join(map(plain, text.rstrip("\n").split("\n"))) + "\n")
+
+
+def out(text: str) -> None:
+    """Write on stdout, to the end; raises `Unavailable`, `BrokenPipeError` when nobody reads."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at its exit, and that must not fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Unavailable(
+            f"cannot write the result: {(error.strerror or 'error').lower()}",
+            hint="check what standard output is connected to",
+        ) from None
+
+
+def plain(line: str) -> str:
+    """Answer a line on which nothing but print is left: input never steers the terminal."""
+    return "".join(
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
+        for char in line
+    )
 
 
 def note(text: str) -> None:
     """Say something on stderr that is not the result."""
-    sys.stderr.write(f"fwseal: {text}\n")
+    sys.stderr.write(plain(f"fwseal: {text}") + "\n")
 
 
 def failure(error: FwsealError, *, as_json: bool) -> int:
@@ -44,13 +68,14 @@ def failure(error: FwsealError, *, as_json: bool) -> int:
                 "where": where or None,
             }
         }
-        result("", body, as_json=True)
+        with contextlib.suppress(Unavailable, BrokenPipeError):
+            result("", body, as_json=True)
     lead = f"{reason}: " if reason else ""
     place = f" ({where})" if where else ""
     colored(f"fwseal: error: {lead}{error.message}{place}", code="31")
     hint = error.hint or (f"fwseal explain {reason}" if reason else "")
     if hint:
-        sys.stderr.write(f"fwseal: hint: {hint}\n")
+        note(f"hint: {hint}")
     return exit_code(error)
 
 
@@ -67,6 +92,7 @@ def _kind(error: FwsealError) -> str:
 
 def colored(line: str, *, code: str) -> None:
     """Print a line on stderr, in color where a terminal wants it."""
+    line = plain(line)
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         line = f"\x1b[{code}m{line}\x1b[0m"
     sys.stderr.write(line + "\n")

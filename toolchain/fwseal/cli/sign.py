@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.digest import sha256_hex
+from fwseal.base.errors import Misuse, Refused
+from fwseal.base.reasons import Reason
 from fwseal.base.tables import Table
-from fwseal.cli import files, main, project, releasedir, render, signers
+from fwseal.cli import files, main, releasedir, render, signers
 from fwseal.signing import release as signing
 from fwseal.suit import author
 
 if TYPE_CHECKING:
     import argparse
+
+    from fwseal.base.release import Release
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +43,14 @@ def run(options: argparse.Namespace) -> int:
         would = {"would_sign": {role: keys[role].label for role in roles}}
         render.result("\n".join(lines), would, as_json=options.json)
         return render.EXIT_OK
-    read = files.reader(folder)
+    read, spec = files.reader(folder), _spec(folder, release)
     what = f"{release.name} {release.version}, sequence number {release.sequence_number}"
     with signers.Signers(keyring, home) as open_signers:
         for role in roles:
             signer = open_signers.of(keys[role])
             signers.say(signer, f"{what}, as {role}", verbose=options.verbose)
-            if role == signing.BOOT:
-                grown = signing.sign_boot(release, _spec(folder), read=read, signer=signer)
-            else:
-                grown = signing.sign_release(release, read=read, signer=signer)
+            sign = signing.sign_boot if role == signing.BOOT else signing.sign_release
+            grown = sign(release, spec, read=read, signer=signer)
             release = grown.release
             releasedir.grow(folder, release, grown.files)
     signed = [f"{keys[role].label} signed {what}, as {role}" for role in roles]
@@ -61,7 +63,12 @@ def run(options: argparse.Namespace) -> int:
     return render.EXIT_OK
 
 
-def _spec(folder: Path) -> author.Spec | None:
-    """Answer the `[manifest]` part of the release's own recipe."""
-    recipe = Table.parse(project.text(folder / "recipe.toml"), where="recipe.toml")
+def _spec(folder: Path, release: Release) -> author.Spec | None:
+    """Answer the `[manifest]` part of the recipe that was built; raises `Refused` for another."""
+    data = files.read(folder / "recipe.toml")
+    if sha256_hex(data) != release.recipe_sha256:
+        raise Refused(
+            Reason.DIGEST_MISMATCH, "recipe.toml is not the one that was built", where="recipe.toml"
+        )
+    recipe = Table.parse(files.decoded(data, where="recipe.toml"), where="recipe.toml")
     return author.spec(recipe.table("manifest")) if recipe.has("manifest") else None

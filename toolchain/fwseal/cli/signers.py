@@ -8,12 +8,14 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import Role
+from fwseal.base.reasons import Reason
 from fwseal.base.tables import Table
 from fwseal.cli import files, project, render
 from fwseal.signing import keyring as keyrings
 from fwseal.signing import uri as uris
+from fwseal.signing.keyring import Status
 from fwseal.signing.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -35,12 +37,12 @@ def option(parser: argparse.ArgumentParser) -> None:
 def load(named: str | None) -> tuple[Keyring, Path]:
     """Answer the keyring named, or the project's, and the folder it lies in."""
     path = Path(named) if named else project.find().keyring
-    if not path.is_file():
+    if not files.is_file(path):
         raise Misuse(
             f"there is no keyring {project.shown(path)}",
             hint="fwseal keys init --dev makes development keys",
         )
-    table = Table.parse(project.text(path), where=path.name)
+    table = Table.parse(files.text(path), where=path.name)
     return keyrings.keyring(table, read=files.reader(path.parent)), path.parent
 
 
@@ -51,14 +53,16 @@ class Signers(contextlib.ExitStack):
         super().__init__()
         self._keyring = keyring
         self._folder = folder
-        self._tokens: dict[tuple[str, str], Token] = {}
+        self._tokens: dict[tuple[str, ...], Token] = {}
 
     def for_role(self, role: str, *, line: str = "") -> Signer:
         """Answer the signer of the one active key with that role; raises as `of` does."""
         return self.of(self._keyring.for_role(Role(role), line=line))
 
     def of(self, key: Key) -> Signer:
-        """Answer the signer of a key; raises `Misuse`, `Refused`, `Unavailable`."""
+        """Answer the signer of a key; raises `Misuse`, `Unavailable`, `Refused` (key-revoked)."""
+        if key.status is Status.REVOKED:
+            raise Refused(Reason.KEY_REVOKED, f"key {key.label!r} is revoked in the keyring")
         scheme, _, rest = key.uri.partition(":")
         if scheme == "file":
             return SoftKey.of(key, files.read(self._folder / rest), where=rest)
@@ -73,15 +77,14 @@ class Signers(contextlib.ExitStack):
 
         parsed = uris.parse(key.uri)
         if self._keyring.softhsm_config:
-            config = (self._folder / self._keyring.softhsm_config).resolve()
-            os.environ.setdefault("SOFTHSM2_CONF", str(config))
-        name = (parsed.module, parsed.token)
+            # The keyring knows where its tokens are; what the shell had set is for others.
+            config = self._folder / self._keyring.softhsm_config
+            os.environ["SOFTHSM2_CONF"] = str(config.absolute())
+        name = (parsed.module, parsed.token, parsed.serial, parsed.manufacturer)
         if name not in self._tokens:
             token = pkcs11.Token(parsed, pin=pin(parsed, self._folder))
             self._tokens[name] = self.enter_context(token)
-        return self._tokens[name].signer(
-            parsed.object, label=key.label, kid=key.kid, public=key.public
-        )
+        return self._tokens[name].signer(parsed.object, key)
 
 
 def pin(parsed: uris.Pkcs11Uri, folder: Path) -> Callable[[], str]:
@@ -100,7 +103,10 @@ def pin(parsed: uris.Pkcs11Uri, folder: Path) -> Callable[[], str]:
                 f"token {parsed.token!r} wants a PIN and there is no terminal to ask on",
                 hint=f"set {PIN_VARIABLE}, or pin-source=file:NAME in the key's URI",
             )
-        return getpass.getpass(f"PIN of token {parsed.token}: ")
+        try:
+            return getpass.getpass(f"PIN of token {parsed.token}: ")
+        except EOFError:
+            raise Misuse("no PIN was given", hint="nothing was tried on the token") from None
 
     return answer
 
@@ -113,7 +119,7 @@ def _pin_file(source: str, folder: Path) -> str:
     data = files.read(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Misuse(f"others may read the PIN file {path.name}", hint=f"chmod 600 {path.name}")
-    return data.decode().strip()
+    return files.decoded(data, where=f"PIN file {path.name}").strip()
 
 
 def say(signer: Signer, what: str, *, verbose: bool) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Misuse, Refused
-from fwseal.cli import device as devices
+from fwseal.base.reasons import Reason
 from fwseal.cli import files, inputs, main, render
+from fwseal.cli.boards import Board
 from fwseal.cose.keys import PublicKey
 from fwseal.device import driver
 from fwseal.device.processor import Installed
@@ -65,10 +66,14 @@ def verdict(error: Refused, *, as_json: bool) -> int:
 
 def _image(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     anchors: tuple[PublicKey, ...]
+    if options.anchor and options.device:
+        raise Misuse("--anchor and --device both name who is trusted", hint="give one of them")
     if options.anchor:
         anchors = (PublicKey.from_pem(files.read(options.anchor), where=options.anchor.name),)
     elif options.device:
         device = inputs.profile(options.device)
+        if "mcuboot" not in device.formats:
+            raise Refused(Reason.UNSUPPORTED, f"device {device.name} takes no MCUboot image")
         anchors = tuple(one.key for one in device.anchors if "boot" in one.roles)
     else:
         raise Misuse(
@@ -84,9 +89,11 @@ def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, 
     if not options.device:
         raise Misuse("an envelope is verified for a device", hint="--device PROFILE")
     device = inputs.profile(options.device)
+    if "suit" not in device.formats:
+        raise Refused(Reason.UNSUPPORTED, f"device {device.name} takes no SUIT envelope")
     installed = Installed(sequence_number=device.sequence_number, confirmed={})
     if options.state:
-        installed = devices.Board.open(options.state).installed()
+        installed = Board.open(options.state).installed()
     done = driver.install(
         data,
         profile=device,

@@ -61,14 +61,20 @@ class PublicKey:
             parsed = cbor.decode(data)
         except Refused as error:
             raise Misuse(f"{where}: not a COSE_Key: {error.message}") from None
-        if not isinstance(parsed, Mapping) or parsed.get(_KTY) != _EC2:
-            raise Misuse(f"{where}: not an EC2 COSE_Key")
+        # Exact types: in Python True is 1.
+        if not isinstance(parsed, Mapping) or type(parsed.get(_KTY)) is not int:
+            raise Misuse(f"{where}: not a COSE_Key")
         if _D in parsed:
             raise Misuse(f"{where}: holds a private key", hint="provision public keys only")
-        x, y = parsed.get(_X), parsed.get(_Y)
-        if parsed.get(_CRV) != _P256 or not isinstance(x, bytes) or not isinstance(y, bytes):
-            raise Misuse(f"{where}: not a P-256 COSE_Key with x and y")
-        fixed = None if parsed.get(_ALG) is None else algorithm(parsed[_ALG])
+        curve, x, y = parsed.get(_CRV), parsed.get(_X), parsed.get(_Y)
+        if (parsed[_KTY], curve) != (_EC2, _P256) or type(curve) is not int:
+            raise Misuse(f"{where}: not an EC2 COSE_Key on P-256")
+        if not isinstance(x, bytes) or not isinstance(y, bytes) or (len(x), len(y)) != (32, 32):
+            raise Misuse(f"{where}: x and y are not 32 bytes each")
+        try:
+            fixed = algorithm(parsed[_ALG]) if _ALG in parsed else None
+        except Refused as error:
+            raise Misuse(f"{where}: {error.message}") from None
         try:
             point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + x + y)
         except ValueError:

@@ -57,7 +57,9 @@ class DirStore:
             try:
                 os.link(beside, place)
             except FileExistsError:
-                return self.read(name) == data
+                if self.read(name) != data:
+                    return False
+            # Also for what was there: whoever made it may have crashed before this.
             self._sync(place.parent)
         return True
 
@@ -78,7 +80,7 @@ class DirStore:
     def _beside(self, place: Path, data: bytes) -> Iterator[Path]:
         beside = place.with_name(f".{place.name}.{secrets.token_hex(6)}")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            self._folder(place.parent)
             with beside.open("xb") as file:
                 file.write(data)
                 file.flush()
@@ -90,7 +92,15 @@ class DirStore:
                 f"cannot write {place.name} to the repository: {error.strerror}", hint=hint
             ) from None
         finally:
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beside.unlink()
+
+    def _folder(self, folder: Path) -> None:
+        """Make a folder that is still there after a power cut, and those above it."""
+        if not folder.is_dir():
+            self._folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            self._sync(folder.parent)
 
     @staticmethod
     def _sync(folder: Path) -> None:

@@ -37,16 +37,29 @@ class Published:
     timestamp: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Repository:
+    """A repository as it was read: what it says, and the timestamp's bytes, None for a new one."""
+
+    trusted: Trusted
+    timestamp: bytes | None
+
+
 def initialize(store: Store, signers: Signers, now: datetime) -> bool:
     """Make root version 1 and empty metadata where there is no repository; answer whether it did.
 
-    Raises `Unavailable` when another publisher was first.
+    A root that a crash left behind is built upon. Raises `Unavailable` when another publisher was
+    first, `Misuse` when that root trusts other keys.
     """
     if store.read(f"{METADATA}/timestamp.json") is not None:
         return False
-    if store.read(f"{METADATA}/1.root.json") is None:
-        _create(store, f"{METADATA}/1.root.json", repository.new_root(signers, now))
-    _commit(store, None, (), signers, now)
+    root = store.read(f"{METADATA}/1.root.json")
+    if root is None:
+        root = repository.new_root(signers, now)
+        _create(store, f"{METADATA}/1.root.json", root)
+    have = trusted.first(root)
+    repository.check_signers(have.root.signed, signers)
+    _commit(store, _Repository(trusted=have, timestamp=None), (), signers, now)
     return True
 
 
@@ -55,7 +68,8 @@ def publish(
 ) -> Published:
     """Publish a signed release; `files` maps `envelope.suit` and payload file names to bytes.
 
-    Raises `Misuse` for a release that is not signed, `Refused`: payload-digest for a file that
+    Raises `Misuse` for a release that is not signed and for keys that the repository's root does
+    not name, `Refused`: payload-digest for a file that
     release.json does not know, rollback for a sequence number that is not above the published
     one, and the metadata Reasons for a repository that does not verify; `Unavailable` when
     another publisher won.
@@ -63,7 +77,8 @@ def publish(
     ready(release)
     have = _current(store, now)
     added = _targets(release, files)
-    _newer(have, release)
+    _newer(have.trusted, release)
+    repository.check_signers(have.trusted.root.signed, signers)
     for one, content in added:
         _create(store, f"{TARGETS}/{one.stored}", content)
     new = tuple(one for one, _ in added)
@@ -78,7 +93,7 @@ def plan(
     ready(release)
     added = _targets(release, files)
     if store.read(f"{METADATA}/timestamp.json") is not None:
-        _newer(_current(store, now), release)
+        _newer(_current(store, now).trusted, release)
     return tuple(one.path for one, _ in added)
 
 
@@ -90,7 +105,7 @@ def ready(release: Release) -> None:
         )
 
 
-def _current(store: Store, now: datetime) -> Trusted:
+def _current(store: Store, now: datetime) -> _Repository:
     """Answer the repository as it stands, verified from its newest root down.
 
     Expired metadata is no obstacle here: publishing is the cure.
@@ -102,11 +117,13 @@ def _current(store: Store, now: datetime) -> Trusted:
         have = trusted.next_root(have, data)
         version += 1
     epoch = now.replace(year=2000, month=1, day=1)
-    have = trusted.timestamp(have, _must(store, "timestamp.json"), epoch)
+    timestamp = _must(store, "timestamp.json")
+    have = trusted.timestamp(have, timestamp, epoch)
     number = trusted.snapshot_meta(have).version
     have = trusted.snapshot(have, _must(store, f"{number}.snapshot.json"), epoch)
     number = trusted.targets_meta(have).version
-    return trusted.targets(have, _must(store, f"{number}.targets.json"), epoch)
+    have = trusted.targets(have, _must(store, f"{number}.targets.json"), epoch)
+    return _Repository(trusted=have, timestamp=timestamp)
 
 
 def _must(store: Store, name: str) -> bytes:
@@ -136,6 +153,8 @@ def _targets(release: Release, files: Mapping[str, bytes]) -> tuple[tuple[NewTar
             )
         beside = repository.beside(path, payload.uri)
         added.append((_target(beside, content, custom), content))
+    if len({one.path for one, _ in added}) != len(added):
+        raise Misuse("two files of the release have one path", hint="give each payload its own uri")
     return tuple(added)
 
 
@@ -154,7 +173,7 @@ def _newer(have: Trusted, release: Release) -> None:
         listed = trusted.target(have, path)
     except Refused:
         return
-    published = listed.unrecognized_fields["custom"]["fwseal"]["sequence_number"]
+    published = repository.sequence_number(listed)
     if release.sequence_number <= published:
         raise Refused(
             Reason.ROLLBACK,
@@ -165,14 +184,15 @@ def _newer(have: Trusted, release: Release) -> None:
 
 def _commit(
     store: Store,
-    have: Trusted | None,
+    have: _Repository,
     added: tuple[NewTarget, ...],
     signers: Signers,
     now: datetime,
 ) -> int:
-    old_targets = have.targets.signed if have and have.targets else None
-    old_snapshot = have.snapshot.signed if have and have.snapshot else None
-    old_timestamp = have.timestamp.signed if have and have.timestamp else None
+    old = have.trusted
+    old_targets = old.targets.signed if old.targets else None
+    old_snapshot = old.snapshot.signed if old.snapshot else None
+    old_timestamp = old.timestamp.signed if old.timestamp else None
     targets = _allocated(
         store, "targets", old_targets.version if old_targets else 0,
         lambda version: repository.new_targets(version, old_targets, added, signers, now),
@@ -182,8 +202,7 @@ def _commit(
         lambda version: repository.new_snapshot(version, targets, signers, now),
     )  # fmt: skip
     timestamp = repository.new_timestamp(old_timestamp, snapshot, signers, now)
-    before = store.read(f"{METADATA}/timestamp.json")
-    if not store.swap(f"{METADATA}/timestamp.json", before, timestamp):
+    if not store.swap(f"{METADATA}/timestamp.json", have.timestamp, timestamp):
         raise _won()
     return old_timestamp.version + 1 if old_timestamp else 1
 

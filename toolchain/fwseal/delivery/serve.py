@@ -7,10 +7,11 @@ import errno
 import http.server
 import os
 import threading
+import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Unavailable
+from fwseal.base.errors import Misuse, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +32,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         data = self.server.file(self.path)
         self.send_response(404 if data is None else 200)
-        name = self.path.rpartition("/")[2]
-        self.send_header(
-            "Cache-Control", "no-cache" if name == "timestamp.json" else "public, immutable"
-        )
+        # What is not there yet may be there soon: the next root is asked for by its number.
+        kept = data is not None and not self.path.endswith("/timestamp.json")
+        self.send_header("Cache-Control", "public, immutable" if kept else "no-cache")
         content = data or b""
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Content-Type", "application/octet-stream")
@@ -52,28 +52,33 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, root: Path, port: int) -> None:
         super().__init__((LOOPBACK, port), _Handler)
-        self._root = os.path.realpath(root)
+        self._root = Path(os.path.realpath(root))
 
     def file(self, path: str) -> bytes | None:
         """Answer a file below the root, and nothing else: no links out, no dot files, no lists."""
-        wanted = os.path.realpath(os.path.join(self._root, path.lstrip("/")))  # noqa: PTH118
-        inside = wanted.startswith(self._root + os.sep)
-        if not inside or any(part.startswith(".") for part in path.split("/")):
+        parts = urllib.parse.unquote(path).lstrip("/").split("/")
+        if any(not part or part.startswith(".") for part in parts):
             return None
         try:
-            return Path(wanted).read_bytes()
-        except OSError:
+            wanted = Path(os.path.realpath(self._root.joinpath(*parts)))
+            return wanted.read_bytes() if wanted.is_relative_to(self._root) else None
+        except (OSError, ValueError):
             return None
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that hung up."""
 
 
 @contextlib.contextmanager
 def serving(root: Path, *, port: int = 0) -> Iterator[str]:
     """Serve a repository on loopback while the context lasts; answer its URL without slash.
 
-    Raises `Unavailable` for a port in use.
+    Raises `Unavailable` for a port in use, `Misuse` for a number that is none.
     """
     try:
         server = _Server(root, port)
+    except OverflowError:
+        raise Misuse(f"{port} is not a port", hint="choose 1024 to 65535, or 0 for any") from None
     except OSError as error:
         used = error.errno == errno.EADDRINUSE
         raise Unavailable(

@@ -6,6 +6,7 @@ The order is the promise: payload, validation, trailer, and the sequence number 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Protocol
 
 from fwseal.base.digest import Digest, DigestAlgorithm, Hash
@@ -126,19 +127,29 @@ def _fetch(effect: Fetch, storage: Storage, source: Fetcher) -> None:
         )
     # SUIT manifest-37 8.4.10.4: the size is enforced while bytes arrive, not afterwards.
     limit = storage.capacity if effect.size is None else effect.size
+    longer = Refused(
+        Reason.STORAGE_FULL if effect.size is None else Reason.PAYLOAD_SIZE,
+        f"the payload is longer than {limit} bytes",
+        where=effect.uri,
+    )
     try:
-        pieces = source.fetch(effect.uri, max_size=limit)
+        pieces = iter(source.fetch(effect.uri, max_size=limit))
+        first = next(pieces, b"")  # nothing is erased for a payload that does not come
         storage.begin(effect.component)
         total = 0
-        for piece in pieces:
+        for piece in itertools.chain((first,), pieces):
             total += len(piece)
             if total > limit:
-                raise Refused(Reason.PAYLOAD_SIZE, f"the payload is longer than {limit} bytes")
+                raise longer
             storage.append(effect.component, piece)
     except NotThere:
         raise Refused(
             Reason.PAYLOAD_MISSING, f"payload {effect.uri!r} is not there", where=effect.uri
         ) from None
+    except Refused as error:
+        if error.reason is Reason.LIMIT_EXCEEDED:
+            raise longer from None
+        raise
 
 
 class Scratch:

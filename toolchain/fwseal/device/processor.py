@@ -198,8 +198,10 @@ def step(state: State, event: Event) -> tuple[State, Effect]:
     section, command = state.program[state.position]
     match event:
         case Fetched():
-            written = state.written | {_component(state)}
-            state = dataclasses.replace(state, written=written)
+            fetched = {_component(state)}
+            state = dataclasses.replace(
+                state, written=state.written | fetched, validated=state.validated - fetched
+            )
         case Measured():
             _image_match(state, section, event)
             if section is ManifestKey.VALIDATE:

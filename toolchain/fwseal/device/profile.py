@@ -7,7 +7,7 @@ import enum
 import uuid
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import ComponentId, Kid, plain_name
 from fwseal.cose.algorithms import Algorithm, algorithm_named
 from fwseal.cose.keys import PublicKey
@@ -85,6 +85,11 @@ def profile(table: Table, *, read: Callable[[str], bytes]) -> DeviceProfile:
         part.done()
     if built.threshold < 1:
         raise Misuse("a device profile with threshold 0 trusts everybody")
+    if not built.components:
+        raise Misuse("a device profile names one component or more")
+    if len({anchor.key.spki for anchor in built.anchors}) != len(built.anchors):
+        # Signers are counted by kid: one key under two would meet a threshold of two.
+        raise Misuse("a key stands in two trust anchors", hint="give one anchor both roles")
     return built
 
 
@@ -110,7 +115,10 @@ def _anchor(entry: Table, read: Callable[[str], bytes]) -> Anchor:
     path = entry.take("key", str)
     data = read(path)
     load = PublicKey.from_cose_key if path.endswith(".cose") else PublicKey.from_pem
-    key = load(data, where=path)
+    try:
+        key = load(data, where=path)
+    except Refused as error:
+        raise entry.misuse(f"{path}: {error.message}") from None
     names = entry.strings("algorithms")
     for name in names:
         if name not in Algorithm.__members__:

@@ -87,15 +87,29 @@ class Slots:
         )
 
     def to_write(self) -> int:
-        """Answer the slot an update goes to: never the one that boots next.
+        """Answer the slot an update goes to: never the one the device can fall back on.
 
-        Raises `Refused` (storage-full) for a device with one slot.
+        That is the newest confirmed image, else the newest; one whose bytes are damaged is none,
+        since the boot stage erases it. Raises `Refused` (storage-full) for a device with one slot.
         """
         views = self.view()
         if len(views) < 2:
             raise Refused(Reason.STORAGE_FULL, "the device has no second slot")
-        keep = max(views, key=_worth)
-        return min((one for one in views if one is not keep), key=_worth).index
+        worth = {one.index: (self._intact(one), *_worth(one)) for one in views}
+        keep = max(worth, key=worth.__getitem__)
+        return min((one for one in worth if one != keep), key=worth.__getitem__)
+
+    def _intact(self, slot: Slot) -> bool:
+        """Answer whether the image is the one its own digest names."""
+        size = self._file_size(slot)
+        if size is None:
+            return False
+        origin = self.layout.slots[slot.index].origin
+        try:
+            image = mcuboot.decode(self._flash.read(origin, size))
+            return image.one(mcuboot.Tlv.SHA256) == image.digest().value
+        except Refused:
+            return False
 
     def confirmed(self, algorithm: DigestAlgorithm) -> Digest | None:
         """Answer the digest of the file in the newest confirmed slot, or None."""
@@ -155,15 +169,22 @@ class Slots:
         Raises `Misuse` where nothing is on trial.
         """
         trailer = self.layout.trailer
-        for slot in self.view():
-            if slot.header is not None and slot.magic and slot.tried and not slot.confirmed:
-                origin = self.layout.slots[slot.index].origin
-                self._flash.program(origin + trailer.image_ok_offset, trailer.flag())
-                return slot.index
-        raise Misuse("no image is on trial", hint="offer an update and boot it first")
+        started = [one for one in self.view() if one.magic and (one.tried or one.confirmed)]
+        running = max(started, key=_age, default=None)
+        if running is None or running.header is None or running.confirmed:
+            raise Misuse("no image is on trial", hint="offer an update and boot it first")
+        origin = self.layout.slots[running.index].origin
+        self._flash.program(origin + trailer.image_ok_offset, trailer.flag())
+        return running.index
 
 
-def _worth(slot: Slot) -> tuple[bool, bool, object, int]:
+def _age(slot: Slot) -> tuple[mcuboot.Version, bool, int]:
+    """Order slots as the boot stage does: version, then confirmed, then the first slot."""
+    if slot.header is None:
+        return (mcuboot.Version(0, 0, 0), False, slot.index)
+    return (slot.header.version, slot.confirmed, -slot.index)
+
+
+def _worth(slot: Slot) -> tuple[bool, bool, tuple[mcuboot.Version, bool, int]]:
     """Order slots by what the device would lose with them."""
-    version = slot.header.version if slot.header else mcuboot.Version(0, 0, 0)
-    return (slot.bootable and slot.confirmed, slot.bootable, version, slot.index)
+    return (slot.bootable and slot.confirmed, slot.bootable, _age(slot))

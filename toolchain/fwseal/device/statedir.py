@@ -9,6 +9,7 @@ tuf/ROLE.json                           TUF metadata, byte exact
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,8 +37,14 @@ def write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise Unavailable(
             f"cannot write {path.name}: {error.strerror}", hint="check space and permissions"
         ) from None
@@ -71,12 +78,11 @@ class StateDir:
 
     def sequence_number(self) -> int | None:
         """Answer the highest number accepted, or None."""
-        found = self._state()["sequence_number"]
-        return found if isinstance(found, int) else None
+        return self._state()[0]
 
     def emulator(self) -> str:
         """Answer which emulator the device runs on."""
-        return str(self._state()["emulator"])
+        return self._state()[1]
 
     def create(self, *, sequence_number: int | None, emulator: str) -> None:
         """Make the state of a device that accepted this number, or None; written last."""
@@ -86,9 +92,16 @@ class StateDir:
         """Accept a number; it is durable when this returns."""
         self._write(sequence_number, self.emulator())
 
-    def _state(self) -> dict[str, object]:
-        body: dict[str, object] = json.loads((self.path / "state.json").read_bytes())
-        return body
+    def _state(self) -> tuple[int | None, str]:
+        try:
+            body = json.loads((self.path / "state.json").read_bytes())
+            number, emulator = body["sequence_number"], body["emulator"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Misuse(f"the device's state.json is damaged: {error}") from None
+        # A number that cannot be read must never pass for none: that would undo every rollback.
+        if not (number is None or type(number) is int) or type(emulator) is not str:
+            raise Misuse("the device's state.json is damaged", hint="provision the device anew")
+        return number, emulator
 
     def _write(self, sequence_number: int | None, emulator: str) -> None:
         body = {"schema_version": 1, "sequence_number": sequence_number, "emulator": emulator}
@@ -131,9 +144,15 @@ class FileFlash:
 
     def read(self, address: int, size: int) -> bytes:
         """Answer what stands there."""
-        with self._path.open("rb") as file:
-            file.seek(self._offset(address, size))
-            return file.read(size)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset(address, size))
+                found = file.read(size)
+        except OSError as error:
+            raise Unavailable(f"cannot read the flash file: {error.strerror}") from None
+        if len(found) != size:
+            raise Unavailable("the flash file is shorter than the flash")
+        return found
 
     def erase(self, address: int, size: int) -> None:
         """Set a range to ones."""

@@ -11,10 +11,11 @@ import enum
 import hashlib
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Refused, Unavailable
+from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.ids import Uri
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.base.reasons import Reason
+from fwseal.suit.envelope import MAX_ENVELOPE
 from fwseal.tuf import repository, trusted
 
 if TYPE_CHECKING:
@@ -95,12 +96,40 @@ def wanted(state: Refresh) -> Get | None:
             return None
 
 
+def oversize(asked: Get) -> Refused:
+    """Answer the refusal of a file that is longer than was asked for."""
+    return Refused(
+        Reason.METADATA_OVERSIZE,
+        f"{asked.name} is longer than {asked.max_size} bytes",
+        where=asked.name,
+    )
+
+
+def answer(source: Fetcher, asked: Get) -> bytes | None:
+    """Answer what a source has for the refresh, None where it has no such file.
+
+    Raises `Refused` (metadata-oversize, too-slow), `Unavailable`.
+    """
+    try:
+        return b"".join(source.fetch(Uri(asked.name), max_size=asked.max_size))
+    except NotThere:
+        return None
+    except Refused as error:
+        if error.reason is Reason.LIMIT_EXCEEDED:
+            raise oversize(asked) from None
+        raise
+
+
 def step(state: Refresh, data: bytes | None) -> tuple[Refresh, Keep | None]:
     """Answer the refresh after an answer (None: there is no such file), and what to keep.
 
     Raises `Refused` with a metadata Reason, `Unavailable` for a file that must be there.
     """
-    have, now = state.trusted, state.now
+    have, now, asked = state.trusted, state.now, wanted(state)
+    if asked is None:
+        raise AssertionError
+    if data is not None and len(data) > asked.max_size:
+        raise oversize(asked)
     if state.stage is Stage.ROOT:
         if data is None or state.rotations == MAX_ROOT_ROTATIONS:
             # TUF 5.3.3: the first missing version ends the chain.
@@ -122,10 +151,8 @@ def step(state: Refresh, data: bytes | None) -> tuple[Refresh, Keep | None]:
         Stage.TARGETS: Stage.DONE,
     }[state.stage]
     have = check(have, data, now)
-    return (
-        dataclasses.replace(state, trusted=have, stage=following),
-        Keep(state.stage.value, data),
-    )
+    keep = None if have is state.trusted else Keep(state.stage.value, data)
+    return dataclasses.replace(state, trusted=have, stage=following), keep
 
 
 class TargetFetcher:
@@ -137,7 +164,11 @@ class TargetFetcher:
         self._source = source
 
     def envelope(self) -> bytes:
-        """Answer the envelope's bytes."""
+        """Answer the envelope's bytes; raises `Refused` as `fetch`, and limit-exceeded."""
+        if trusted.target(self._trusted, self._envelope).length > MAX_ENVELOPE:
+            raise Refused(
+                Reason.LIMIT_EXCEEDED, f"the envelope is longer than {MAX_ENVELOPE} bytes"
+            )
         return b"".join(self._checked(self._envelope))
 
     def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:
@@ -145,7 +176,10 @@ class TargetFetcher:
 
         Raises `Refused` (target-unknown, target-mismatch, payload-size).
         """
-        path = repository.beside(self._envelope, uri)
+        try:
+            path = repository.beside(self._envelope, uri)
+        except Misuse as error:
+            raise Refused(Reason.TARGET_UNKNOWN, error.message, where=uri) from None
         if trusted.target(self._trusted, path).length > max_size:
             raise Refused(Reason.PAYLOAD_SIZE, f"target {path!r} is longer than {max_size} bytes")
         return self._checked(path)
@@ -166,8 +200,14 @@ class TargetFetcher:
                 held = piece
         except NotThere:
             raise Refused(Reason.PAYLOAD_MISSING, f"target {path!r} is not there") from None
+        except Refused as error:
+            if error.reason is Reason.LIMIT_EXCEEDED:
+                raise _mismatch(path) from None
+            raise
         if size != listed.length or running.hexdigest() != wanted_hash:
-            raise Refused(
-                Reason.TARGET_MISMATCH, f"target {path!r} is not what signed metadata says"
-            )
+            raise _mismatch(path)
         yield held
+
+
+def _mismatch(path: str) -> Refused:
+    return Refused(Reason.TARGET_MISMATCH, f"target {path!r} is not what signed metadata says")

@@ -34,18 +34,16 @@ def segments(data: bytes) -> tuple[Segment, ...]:
         elf = ELFFile(cast("IO[bytes]", ByteStream(data)))
         if elf["e_machine"] != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
             raise Refused(Reason.UNSUPPORTED, "not a 32-bit little-endian ARM ELF file")
-        found = sorted(
-            (
-                Segment(address=segment["p_paddr"], data=segment.data())
-                for segment in elf.iter_segments("PT_LOAD")
-                if segment["p_filesz"]
-            ),
-            key=lambda one: one.address,
-        )
+        loaded = [one for one in elf.iter_segments("PT_LOAD") if one["p_filesz"]]
+        found = [Segment(address=one["p_paddr"], data=one.data()) for one in loaded]
+        # pyelftools reads to the end of the file where a segment goes past it.
+        if any(len(one.data) != part["p_filesz"] for one, part in zip(found, loaded, strict=True)):
+            raise Refused(Reason.MALFORMED, "a segment ends behind the file")
     except (ELFError, ValueError, AttributeError, KeyError, IndexError) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
     if not found:
         raise Refused(Reason.MALFORMED, "the ELF file loads nothing")
+    found.sort(key=lambda one: one.address)
     for one, following in itertools.pairwise(found):
         if one.address + len(one.data) > following.address:
             raise Refused(Reason.MALFORMED, f"segments overlap at {following.address:#x}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fwseal.base.tables import Table
+from fwseal.image.mcuboot import Trailer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_TRAILER_MAGIC_SIZE: Final = 16
 
 _HEADER: Final = """\
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -42,19 +41,20 @@ def c_header(layout: Mapping[str, object]) -> str:
     slots = top.table("slots")
     origins = slots.take("origins", list)
     align, slot_size, erase_size = (slots.uint(key) for key in ("align", "size", "erase-size"))
+    trailer = Trailer(slot_size=slot_size, align=align)
     groups = [
         _regions(top),
         [*_image(top.table("image")), ("IMAGE_MAX_SIZE", slot_size - erase_size)],
         [(f"SLOT_{index}_ORIGIN", origin) for index, origin in enumerate(origins)],
         [("SLOT_COUNT", len(origins)), ("SLOT_SIZE", slot_size)],
-        _trailer(slot_size, align),
+        _trailer(trailer),
     ]
     slots.done()
     top.done()
     return _HEADER.format(
         numbers="\n\n".join("\n".join(_define(*item) for item in group) for group in groups),
         slots=", ".join(f"SLOT_{index}_ORIGIN" for index in range(len(origins))),
-        magic=", ".join(f"0x{byte:02x}" for byte in _trailer_magic(align)),
+        magic=", ".join(f"0x{byte:02x}" for byte in trailer.magic),
     )
 
 
@@ -88,23 +88,14 @@ def _image(image: Table) -> list[tuple[str, int]]:
     return numbers
 
 
-def _trailer(slot_size: int, align: int) -> list[tuple[str, int]]:
-    # MCUboot design, "Image trailer": from the slot's end downward, each field padded to align
-    magic = slot_size - _TRAILER_MAGIC_SIZE
-    image_ok = magic - magic % align - align
+def _trailer(trailer: Trailer) -> list[tuple[str, int]]:
     return [
-        ("TRAILER_ALIGN", align),
-        ("TRAILER_COPY_DONE_OFFSET", image_ok - align),
-        ("TRAILER_IMAGE_OK_OFFSET", image_ok),
-        ("TRAILER_MAGIC_OFFSET", magic),
-        ("TRAILER_MAGIC_SIZE", _TRAILER_MAGIC_SIZE),
+        ("TRAILER_ALIGN", trailer.align),
+        ("TRAILER_COPY_DONE_OFFSET", trailer.copy_done_offset),
+        ("TRAILER_IMAGE_OK_OFFSET", trailer.image_ok_offset),
+        ("TRAILER_MAGIC_OFFSET", trailer.magic_offset),
+        ("TRAILER_MAGIC_SIZE", len(trailer.magic)),
     ]
-
-
-def _trailer_magic(align: int) -> bytes:
-    if align == 8:
-        return bytes.fromhex("77c295f360d2ef7f3552500f2cb67980")
-    return align.to_bytes(2, "little") + bytes.fromhex("2de15d29410b8d77679c110f1f8a")
 
 
 def _define(name: str, number: int) -> str:

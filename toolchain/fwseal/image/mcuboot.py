@@ -46,7 +46,7 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> Version:
         """Answer the version of `1.2.3` or `1.2.3+4`; raises `Misuse`."""
-        match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,5})(?:\+(\d{1,10}))?", text)
+        match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,5})(?:\+([0-9]{1,10}))?", text)
         version = cls(*(int(part or 0) for part in match.groups())) if match else None
         if (
             version is None
@@ -238,13 +238,13 @@ class Trailer:
 
     @property
     def magic_offset(self) -> int:
-        """Answer where the magic stands: last, in a field padded to the alignment."""
-        return self.slot_size - self._field(16)
+        """Answer where the magic stands: last, at the end of a field padded to the alignment."""
+        return self.slot_size - len(self.magic)
 
     @property
     def image_ok_offset(self) -> int:
         """Answer where image-ok stands."""
-        return self.magic_offset - self._field(1)
+        return self.slot_size - self._field(len(self.magic)) - self._field(1)
 
     @property
     def copy_done_offset(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Refused
@@ -63,6 +64,13 @@ def layout(table: Table) -> Layout:
     regions = tuple(Region(origin=origin, size=size) for origin in origins)
     if align not in (8, 16, 32) or not all(flash.holds(one.origin, one.size) for one in regions):
         raise slots.misuse("a slot lies outside the flash, or align is not 8, 16 or 32")
+    ordered = sorted(regions, key=lambda one: one.origin)
+    if any(one.end > following.origin for one, following in itertools.pairwise(ordered)):
+        raise slots.misuse("two slots overlap")
+    trailer = Trailer(slot_size=size, align=align)
+    erase_size = slots.uint("erase-size")
+    if not size - trailer.copy_done_offset <= erase_size < size:
+        raise slots.misuse("erase-size must hold the trailer and leave room for an image")
     return Layout(
         code=code,
         ram=ram,
@@ -70,8 +78,8 @@ def layout(table: Table) -> Layout:
         load_address=image.uint("load-address"),
         header_size=image.uint("header-size"),
         slots=regions,
-        erase_size=slots.uint("erase-size"),
-        trailer=Trailer(slot_size=size, align=align),
+        erase_size=erase_size,
+        trailer=trailer,
     )
 
 

@@ -7,6 +7,7 @@ silently work.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -14,13 +15,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from fwseal.base.errors import Misuse, Unavailable
-from fwseal.cose.algorithms import Algorithm
 from fwseal.cose.keys import PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from fwseal.base.ids import KeyLabel, Kid
+    from fwseal.signing.keyring import Key
     from fwseal.signing.uri import Pkcs11Uri
 
 _MODULE_FOLDERS = (
@@ -32,6 +32,8 @@ _MODULE_FOLDERS = (
     "/opt/homebrew/lib/softhsm",
 )
 _LOCKS: dict[str, threading.Lock] = {}
+_OPEN: dict[str, int] = {}
+"""How many tokens are open, by module file."""
 
 
 def find_module(name: str) -> str | None:
@@ -61,22 +63,27 @@ class Token:
             ) from None
         self._pkcs11 = pkcs11
         self._pid = os.getpid()
-        self._lock = _LOCKS.setdefault(path, threading.Lock())
+        self._path = os.path.realpath(path)
+        self._lock = _LOCKS.setdefault(self._path, threading.Lock())
         self._uri = uri
         with self._lock:
             self._session = self._open(path, pin, writable=writable)
+            _OPEN[self._path] = _OPEN.get(self._path, 0) + 1
 
     def _open(self, path: str, pin: Callable[[], str], *, writable: bool) -> Any:  # noqa: ANN401
         try:
             library = self._pkcs11.lib(path)
-            # A module read its tokens when it was loaded; one made since is not there yet.
-            library.reinitialize()
+            # A module read its tokens when it was loaded; one made since is not there yet. To
+            # load it anew would end the sessions of the tokens that are open.
+            if not _OPEN.get(self._path):
+                library.reinitialize()
             tokens = [token for token in library.get_tokens() if self._is_named(token)]
         except self._pkcs11.PKCS11Error as error:
             raise _unavailable(error, self._uri.token) from None
         except RuntimeError as error:
             raise Unavailable(
-                f"PKCS#11 module {self._uri.module} cannot be used: {error}"
+                f"PKCS#11 module {self._uri.module} cannot be used: {error}",
+                hint="name the module of your token in the key's URI",
             ) from None
         if len(tokens) != 1:
             raise Unavailable(
@@ -109,37 +116,45 @@ class Token:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
+        if os.getpid() != self._pid:
+            return
+        with self._lock, contextlib.suppress(self._pkcs11.PKCS11Error):
+            _OPEN[self._path] -= 1
             self._session.close()
 
-    def signer(self, name: str, *, label: KeyLabel, kid: Kid, public: PublicKey) -> Pkcs11Signer:
-        """Answer the signer of the one private key with that CKA_LABEL.
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Hold the module for one exchange, in the process that opened it."""
+        if os.getpid() != self._pid:
+            raise Unavailable(
+                "a PKCS#11 session does not survive a fork", hint="open the token in each process"
+            )
+        try:
+            with self._lock:
+                yield
+        except self._pkcs11.PKCS11Error as error:
+            raise _unavailable(error, self._uri.token) from None
+
+    def signer(self, name: str, entry: Key) -> Pkcs11Signer:
+        """Answer the signer of the one private key with that CKA_LABEL, inventoried as `entry`.
 
         Raises `Unavailable` when there is none or more than one.
         """
         attribute, kinds = self._pkcs11.Attribute, self._pkcs11.ObjectClass
-        with self._lock:
-            found = list(
-                self._session.get_objects(
-                    {attribute.CLASS: kinds.PRIVATE_KEY, attribute.LABEL: name}
-                )
-            )
+        wanted = {attribute.CLASS: kinds.PRIVATE_KEY, attribute.LABEL: name}
+        with self._talking():
+            found = list(self._session.get_objects(wanted))
         if len(found) != 1:
             raise Unavailable(
                 f"token {self._uri.token!r} holds {len(found)} private keys named {name!r}",
                 hint="one is needed; see fwseal keys list",
             )
-        return Pkcs11Signer(self, found[0], label=label, kid=kid, public=public)
+        return Pkcs11Signer(self, found[0], entry)
 
     def raw_ecdsa(self, key: Any, digest: bytes) -> bytes:  # noqa: ANN401
         """Answer r || s over a digest; raises `Unavailable`."""
-        if os.getpid() != self._pid:
-            raise Unavailable("a PKCS#11 session does not survive a fork")
-        try:
-            with self._lock:
-                return bytes(key.sign(digest, mechanism=self._pkcs11.Mechanism.ECDSA))
-        except self._pkcs11.PKCS11Error as error:
-            raise _unavailable(error, self._uri.token) from None
+        with self._talking():
+            return bytes(key.sign(digest, mechanism=self._pkcs11.Mechanism.ECDSA))
 
     def generate(self, name: str) -> PublicKey:
         """Answer the public half of a new non-extractable P-256 key with that CKA_LABEL."""
@@ -147,27 +162,24 @@ class Token:
         from pkcs11.util.ec import encode_named_curve_parameters
 
         attribute = self._pkcs11.Attribute
-        try:
-            with self._lock:
-                curve = self._session.create_domain_parameters(
-                    self._pkcs11.KeyType.EC,
-                    {attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")},
-                    local=True,
-                )
-                public, _ = curve.generate_keypair(
-                    store=True,
-                    label=name,
-                    id=hashlib.sha256(name.encode()).digest()[:8],
-                    private_template={
-                        attribute.SENSITIVE: True,
-                        attribute.EXTRACTABLE: False,
-                        attribute.SIGN: True,
-                        attribute.DERIVE: False,
-                    },
-                )
-                point = bytes(public[attribute.EC_POINT])
-        except self._pkcs11.PKCS11Error as error:
-            raise _unavailable(error, self._uri.token) from None
+        with self._talking():
+            curve = self._session.create_domain_parameters(
+                self._pkcs11.KeyType.EC,
+                {attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")},
+                local=True,
+            )
+            public, _ = curve.generate_keypair(
+                store=True,
+                label=name,
+                id=hashlib.sha256(name.encode()).digest()[:8],
+                private_template={
+                    attribute.SENSITIVE: True,
+                    attribute.EXTRACTABLE: False,
+                    attribute.SIGN: True,
+                    attribute.DERIVE: False,
+                },
+            )
+            point = bytes(public[attribute.EC_POINT])
         # CKA_EC_POINT is a DER OCTET STRING on some modules and the bare point on others.
         return PublicKey.of(
             ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point[-65:])
@@ -177,21 +189,13 @@ class Token:
 class Pkcs11Signer:
     """A `Signer` whose private key never leaves its token."""
 
-    def __init__(
-        self,
-        token: Token,
-        key: Any,  # noqa: ANN401 - the binding is untyped
-        *,
-        label: KeyLabel,
-        kid: Kid,
-        public: PublicKey,
-    ) -> None:
+    def __init__(self, token: Token, key: Any, entry: Key) -> None:  # noqa: ANN401 - untyped
         self._token = token
         self._key = key
-        self.label = label
-        self.kid = kid
-        self.algorithm = Algorithm.ESP256
-        self._public = public
+        self.label = entry.label
+        self.kid = entry.kid
+        self.algorithm = entry.algorithm
+        self._public = entry.public
 
     def public(self) -> PublicKey:
         """Answer the public key as the inventory records it."""

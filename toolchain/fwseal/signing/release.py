@@ -69,11 +69,25 @@ def sign_boot(
     )
 
 
-def sign_release(release: Release, *, read: Callable[[str], bytes], signer: Signer) -> Grown:
-    """Answer the release with its envelope; raises `Misuse` before the images are signed."""
+def sign_release(
+    release: Release, spec: author.Spec | None, *, read: Callable[[str], bytes], signer: Signer
+) -> Grown:
+    """Answer the release with its envelope.
+
+    Raises `Misuse` before the images are signed, `Refused` (layers-disagree) when manifest.cbor is
+    not the manifest of exactly these payloads: the key signs nothing it was not meant for.
+    """
     if BOOT in remaining(release):
         raise Misuse("the images are not signed yet", hint="fwseal sign RELEASE --as boot")
-    envelope = sign_envelope(read("manifest.cbor"), signer)
+    images = {one.file: read(f"payloads/{one.file}") for one in release.payloads}
+    manifest = read("manifest.cbor")
+    if author.finalized(release, spec, images) != (release, manifest):
+        raise Refused(
+            Reason.LAYERS_DISAGREE,
+            "manifest.cbor is not the manifest of this release's payloads",
+            where="manifest.cbor",
+        )
+    envelope = sign_envelope(manifest, signer)
     return Grown(
         release=dataclasses.replace(release, state=State.SIGNED),
         files={"envelope.suit": envelope},

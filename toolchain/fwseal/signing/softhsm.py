@@ -44,7 +44,7 @@ def init_token(label: str, *, pin: str) -> None:
             try:
                 piece = os.read(terminal, 4096)
             except OSError:
-                break
+                piece = b""  # how Linux says that the tool has gone
             if not piece:
                 break
             said += piece

@@ -45,10 +45,11 @@ def _load(pem: bytes, where: str) -> ec.EllipticCurvePrivateKey:
 class SoftKey:
     """A `Signer` whose key is in memory; for development only."""
 
+    algorithm = Algorithm.ESP256
+
     def __init__(self, pem: bytes, *, label: KeyLabel, kid: Kid, where: str) -> None:
         self.label = label
         self.kid = kid
-        self.algorithm = Algorithm.ESP256
         self._key = _load(pem, where)
         self._public = PublicKey.of(self._key.public_key())
 
@@ -56,13 +57,21 @@ class SoftKey:
     def of(cls, entry: Key, pem: bytes, *, where: str) -> SoftKey:
         """Answer the signer of an inventory entry whose URI is `file:`.
 
-        Raises `Refused` (key-attributes) for a production key.
+        Raises `Refused` (key-attributes) for a production key, `Misuse` for a file that holds
+        another key than the inventory says.
         """
         if entry.environment is not Environment.DEVELOPMENT:
             raise Refused(
                 Reason.KEY_ATTRIBUTES, f"production key {entry.label!r} may not live in a file"
             )
-        return cls(pem, label=entry.label, kid=entry.kid, where=where)
+        signer = cls(pem, label=entry.label, kid=entry.kid, where=where)
+        if signer.public().spki != entry.public.spki:
+            raise Misuse(
+                f"{where} is not the key that the keyring names {entry.label!r}",
+                hint="compare fingerprints: fwseal keys list",
+            )
+        signer.algorithm = entry.algorithm
+        return signer
 
     def public(self) -> PublicKey:
         """Answer the public key."""

@@ -61,16 +61,16 @@ def authenticate(
     if not envelope.blocks:
         # SUIT manifest-37 8.3: a processor requires at least one authentication block.
         raise Refused(Reason.UNSIGNED, "the envelope carries no signature")
-    signers = []
+    signers: list[Anchor] = []
     for index, block in enumerate(envelope.blocks):
         try:
             signers.append(_signer(decode_sign1(block), envelope.digest_bytes, anchors))
         except Refused as error:
             raise error.at(f"authentication[{index}]") from None
-    if len(set(signers)) < threshold:
-        raise Refused(
-            Reason.THRESHOLD_NOT_MET, f"{len(set(signers))} of {threshold} anchors signed"
-        )
+    # Keys are counted, not names: one key under two kids is one signer.
+    count = len({one.key.spki for one in signers})
+    if count < threshold:
+        raise Refused(Reason.THRESHOLD_NOT_MET, f"{count} of {threshold} anchors signed")
     covered = cbor.wrapped(envelope.manifest)
     if not Digest.of(covered, envelope.digest.algorithm).fits(envelope.digest):
         raise Refused(Reason.DIGEST_MISMATCH, "the manifest is not the one that was signed")
@@ -79,13 +79,13 @@ def authenticate(
     return Authenticated(
         manifest=manifest,
         digest=envelope.digest,
-        signers=tuple(signers),
+        signers=tuple(one.kid for one in signers),
         integrated=envelope.integrated,
     )
 
 
-def _signer(block: Sign1, payload: bytes, anchors: tuple[Anchor, ...]) -> Kid:
-    """Answer the kid of the anchor whose signature the block is."""
+def _signer(block: Sign1, payload: bytes, anchors: tuple[Anchor, ...]) -> Anchor:
+    """Answer the anchor whose signature the block is."""
     candidates = [one for one in anchors if block.kid is None or one.kid == block.kid]
     if not candidates and block.kid is not None:
         raise Refused(Reason.UNKNOWN_SIGNER, f"kid {block.kid!r} names no trust anchor")
@@ -104,7 +104,7 @@ def _signer(block: Sign1, payload: bytes, anchors: tuple[Anchor, ...]) -> Kid:
             raise Refused(
                 Reason.SIGNER_NOT_AUTHORIZED, f"anchor {anchor.kid!r} does not hold role {ROLE}"
             )
-        return anchor.kid
+        return anchor
     raise Refused(Reason.BAD_SIGNATURE, "the signature verifies under no trust anchor")
 
 

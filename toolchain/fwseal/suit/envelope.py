@@ -16,7 +16,6 @@ from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.suit.labels import (
-    SEVERABLE,
     TAG_ENVELOPE,
     EnvelopeKey,
     ManifestKey,
@@ -101,7 +100,7 @@ def decode(data: bytes) -> Envelope:
     integrated: dict[str, bytes] = {}
     for key, content in body.items():
         if not isinstance(content, bytes):
-            raise Refused(Reason.MALFORMED, "an envelope member is a byte string", where=str(key))
+            raise Refused(Reason.MALFORMED, "an envelope member is a byte string", where=repr(key))
         if isinstance(key, str):
             integrated[key] = content
         else:
@@ -124,7 +123,7 @@ def _member(key: object, content: bytes, severed: dict[ManifestKey, bytes]) -> N
     label = known(EnvelopeKey, key, what="envelope element")
     if label in (EnvelopeKey.AUTHENTICATION_WRAPPER, EnvelopeKey.MANIFEST):
         return
-    if label is EnvelopeKey.DELEGATION or ManifestKey(label) not in SEVERABLE:
+    if label is EnvelopeKey.DELEGATION:
         # SUIT manifest-37 11.1: 1 is reserved; delegation left the draft.
         raise unsupported(label, what="envelope element")
     severed[ManifestKey(label)] = content

@@ -9,7 +9,7 @@ from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
 from fwseal.cose.messages import decode_sign1
 from fwseal.suit import manifest as manifests
-from fwseal.suit.labels import SPEC, Command, Parameter, spelled
+from fwseal.suit.labels import SPEC, Command, ManifestKey, Parameter, spelled
 from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, TryEach
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _UUIDS = (
 )
 
 
+# Text of the envelope is shown quoted: whoever wrote it does not write on the reader's terminal.
 def explain(envelope: Envelope) -> str:
     """Answer the envelope in words; nothing is verified, and the text says so.
 
@@ -46,7 +47,7 @@ def _lines(envelope: Envelope, manifest: Manifest) -> Iterator[str]:
         name = "/".join(part.hex() for part in component)
         yield f"component {index}      {name}"
     if manifest.reference_uri is not None:
-        yield f"reference uri    {manifest.reference_uri}"
+        yield f"reference uri    {manifest.reference_uri!r}"
     yield from _sequence("shared-sequence", manifest.shared_sequence)
     for key, sequence in manifest.sequences.items():
         if isinstance(sequence, Digest):
@@ -54,6 +55,11 @@ def _lines(envelope: Envelope, manifest: Manifest) -> Iterator[str]:
             yield f"{spelled(key)}: severed, {there}, {sequence.hex()}"
         else:
             yield from _sequence(spelled(key), sequence)
+    if isinstance(manifest.text, Digest):
+        there = "attached" if ManifestKey.TEXT in envelope.severed else "not here"
+        yield f"text: severed, {there}, {manifest.text.hex()}"
+    elif manifest.text is not None:
+        yield f"text: {len(manifest.text)} bytes"
     for uri, payload in envelope.integrated.items():
         yield f"integrated payload {uri!r}: {len(payload)} bytes"
 
@@ -63,7 +69,8 @@ def _block(data: bytes) -> str:
         block = decode_sign1(data)
     except Refused as error:
         return f"{error.reason.value}: {error.message}"
-    return f"COSE_Sign1 {block.algorithm.name}, kid {block.kid or 'none'}"
+    kid = "none" if block.kid is None else repr(block.kid)
+    return f"COSE_Sign1 {block.algorithm.name}, kid {kid}"
 
 
 def _sequence(name: str, sequence: Sequence) -> Iterator[str]:

@@ -23,7 +23,15 @@ from fwseal.suit.labels import (
     spelled,
     unsupported,
 )
-from fwseal.suit.sequence import Plain, Sequence, Step, decode_sequence, encode_sequence, nested
+from fwseal.suit.sequence import (
+    Plain,
+    Sequence,
+    SetIndex,
+    Step,
+    decode_sequence,
+    encode_sequence,
+    nested,
+)
 from fwseal.suit.values import byte_string, digest, digest_value, mapping, text_string, unsigned
 
 if TYPE_CHECKING:
@@ -84,11 +92,8 @@ class Manifest:
         """Answer the manifest with a severed member read in; its digest was checked before."""
         if key is ManifestKey.TEXT:
             return dataclasses.replace(self, text=_text(content))
-        sequences = {
-            **self.sequences,
-            key: decode_sequence(content, components=len(self.components)),
-        }
-        return dataclasses.replace(self, sequences=sequences)
+        sequence = _placed(spelled(key), content, len(self.components))
+        return dataclasses.replace(self, sequences={**self.sequences, key: sequence})
 
     def steps(self) -> tuple[Step, ...]:
         """Answer every step of every sequence that is here, nested ones included."""
@@ -150,9 +155,13 @@ _HEAD = (ManifestKey.VERSION, ManifestKey.SEQUENCE_NUMBER, ManifestKey.COMMON)
 
 def _placed(where: str, data: bytes, components: int) -> Sequence:
     try:
-        return decode_sequence(data, components=components)
+        sequence = decode_sequence(data, components=components)
     except Refused as error:
         raise error.at(where) from None
+    # SUIT manifest-37 6.2: with several components, a sequence says first which it is about.
+    if components > 1 and not isinstance(sequence[0], SetIndex):
+        raise Refused(Reason.MALFORMED, "no component index before a command", where=where)
+    return sequence
 
 
 def _common(data: bytes) -> tuple[tuple[ComponentId, ...], Sequence]:

@@ -94,6 +94,28 @@ def new_root(signers: Signers, now: datetime) -> bytes:
     return _sealed(root, signers)
 
 
+def check_signers(root: Root, signers: Signers) -> None:
+    """Return when clients of this root will accept what these signers sign; raises `Misuse`."""
+    for role in ("targets", *ONLINE):
+        named, signer = root.roles[role], signers.of(role)
+        if TufSigner(signer).public_key.keyid not in named.keyids or named.threshold != 1:
+            raise Misuse(
+                f"key {signer.label!r} alone cannot sign {role}: the repository's root wants "
+                f"{named.threshold} of {len(named.keyids)} other keys",
+                hint="publish with the keyring the repository was made with",
+            )
+
+
+def sequence_number(listed: TargetFile) -> int:
+    """Answer the sequence number a target's custom fields give; raises `Misuse` for another's."""
+    custom = listed.unrecognized_fields.get("custom")
+    ours = custom.get("fwseal") if isinstance(custom, dict) else None
+    found = ours.get("sequence_number") if isinstance(ours, dict) else None
+    if type(found) is not int:
+        raise Misuse(f"target {listed.path!r} was not published by fwseal")
+    return found
+
+
 def new_targets(
     version: int, old: Targets | None, added: tuple[NewTarget, ...], signers: Signers, now: datetime
 ) -> bytes:

@@ -22,9 +22,13 @@ def check(data: bytes) -> None:
     """
     _depth(data)
     try:
-        json.loads(
-            data, object_pairs_hook=_pairs, parse_int=_int, parse_float=_no, parse_constant=_no
+        text = data.decode("utf-8")
+        found = json.loads(
+            text, object_pairs_hook=_pairs, parse_int=_int, parse_float=_no, parse_constant=_no
         )
+        if "\\ud" in text.lower():
+            # Half a surrogate pair is no character: it cannot be encoded, nor signed.
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Refused(Reason.MALFORMED, f"not strict JSON: {error}") from None
 

@@ -129,7 +129,7 @@ def _still_signed(trusted: Trusted, metadata: Metadata[T]) -> bool:
 
 
 def timestamp(trusted: Trusted, data: bytes, now: datetime) -> Trusted:
-    """Answer the trust with a new timestamp (TUF 5.4); raises `Refused`."""
+    """Answer the trust with a new timestamp (TUF 5.4), or as it was; raises `Refused`."""
     metadata = _parse(data, Timestamp)
     _signed_by(trusted.root, metadata, "timestamp")  # TUF 5.4.2
     old = trusted.timestamp
@@ -140,6 +140,9 @@ def timestamp(trusted: Trusted, data: bytes, now: datetime) -> Trusted:
             metadata.signed.snapshot_meta.version,
             old.signed.snapshot_meta.version,
         )
+        if metadata.signed.version == old.signed.version:  # TUF 5.4.3.1: the new one is discarded
+            _fresh(old, now)
+            return trusted
     _fresh(metadata, now)  # TUF 5.4.4
     return dataclasses.replace(trusted, timestamp=metadata)
 

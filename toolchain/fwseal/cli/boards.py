@@ -1,0 +1,57 @@
+"""A provisioned device as the verbs open it; emulators and networks are imported elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from fwseal.base.digest import DigestAlgorithm
+from fwseal.cli import inputs
+from fwseal.device import driver
+from fwseal.device.processor import Installed
+from fwseal.device.slots import Slots
+from fwseal.device.statedir import FileFlash, StateDir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwseal.base.ports import Fetcher
+    from fwseal.device.profile import DeviceProfile
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A provisioned device: its profile, its state directory and its slots."""
+
+    profile: DeviceProfile
+    state: StateDir
+    slots: Slots
+
+    @classmethod
+    def open(cls, path: Path) -> Board:
+        """Answer the device of a state directory; raises `Misuse`."""
+        state = StateDir.existing(path)
+        profile = inputs.profile(path / "profile.toml", read=state.provisioned)
+        layout = inputs.layout(profile, read=state.provisioned)
+        slots = Slots(FileFlash(state.flash, layout.flash), layout)
+        return cls(profile=profile, state=state, slots=slots)
+
+    def installed(self) -> Installed:
+        """Answer what the device accepted, and which image it confirmed."""
+        confirmed = self.slots.confirmed(DigestAlgorithm.SHA256)
+        return Installed(
+            sequence_number=self.state.sequence_number(),
+            confirmed={} if confirmed is None else {self.profile.components[0]: confirmed},
+        )
+
+    def install(self, envelope: bytes, fetcher: Fetcher) -> driver.Evidence:
+        """Install an envelope; the sequence number is committed last."""
+        done = driver.install(
+            envelope,
+            profile=self.profile,
+            installed=self.installed(),
+            storage=driver.SlotStorage(self.slots),
+            fetcher=fetcher,
+        )
+        self.state.commit(done.sequence_number)
+        return done
