@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import tomllib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "demo"
@@ -76,7 +80,8 @@ class Demo:
         finally:
             row["seconds"] = round(time.monotonic() - begin, 2)
             row["detail"] = "; ".join(detail)
-            print(f"{'ok' if row['ok'] else 'FAILED':<7}{name:<24}{row['detail']}", flush=True)
+            shown = row["detail"] if not row["ok"] else textwrap.shorten(str(row["detail"]), 35)
+            print(f"{'ok' if row['ok'] else 'FAILED':<8}{name:<37}{shown}".rstrip(), flush=True)
 
     def substitute(self, real: str, used: str) -> None:
         """Say that a real part is not here, and what stands in for it."""
@@ -124,7 +129,9 @@ def serving(repository: Path) -> Iterator[tuple[str, ...]]:
     """Serve a repository; answer the options that point a device to it."""
     command = [sys.executable, "-m", "fwseal", "repo", "serve", str(repository), "--port", "0"]
     command += ["--seconds", "300", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         try:
             if server.stdout is None:
                 raise Failed("the server says nothing")
@@ -190,7 +197,7 @@ def make(demo: Demo, repository: Path) -> dict[str, Path]:
             detail.append("sha256 " + built["unsigned_sha256"]["demo-plc.bin"][:16])
         with demo.step(f"sign {version}") as detail:
             signed = fwseal("sign", release)["signed"]
-            detail += [f"{key} as {role}" for role, key in signed.items()]
+            detail.append(", ".join(signed.values()))
     with demo.step("publish 1.0.0") as detail:
         done = fwseal("publish", releases["1.0.0"], "--to", repository)
         detail.append(f"timestamp {done['timestamp']}, {len(done['targets'])} targets")
@@ -217,7 +224,7 @@ def update(demo: Demo, repository: Path, releases: dict[str, Path], at: tuple[st
             booted = demo.boot(digest(releases[version]))
             if not booted["confirmed"]:
                 raise Failed("the image did not confirm itself")
-            detail.append(f"{booted['banner']}, slot {booted['slot']}")
+            detail.append(booted["banner"])
 
 
 def attack(demo: Demo, repository: Path, releases: dict[str, Path], at: tuple[str, ...]) -> None:
@@ -257,7 +264,7 @@ def attack(demo: Demo, repository: Path, releases: dict[str, Path], at: tuple[st
         found = [one["reason"] for one in booted["erased"] if one["slot"] == slot]
         if found != ["digest-mismatch"]:
             raise Failed(f"the boot program said {found}")
-        detail.append(f"{found[0]}, erased slot {slot}, booted 1.0.0")
+        detail.append(f"{found[0]}, erased, runs 1.0.0")
         row = {"attack": "overwritten slot", "reason": found[0]}
         demo.refusals.append({**row, "booted_digest": booted["image_digest"]})
     with demo.step("install 1.1.0 again") as detail:
@@ -284,13 +291,13 @@ def revert(demo: Demo, releases: dict[str, Path], at: tuple[str, ...]) -> None:
         booted = demo.boot(digest(releases["1.2.0"]))
         if booted["confirmed"] or booted["state"] != "trial" or not booted["exit_code"]:
             raise Failed("a failing self-test confirmed the image")
-        detail += [line for line in booted["uart"].splitlines() if "self-test" in line]
+        detail += re.findall("self-test failed.*", booted["uart"])
     with demo.step("revert to 1.1.0") as detail:
         booted = demo.boot(digest(releases["1.1.0"]))
         (erased,) = booted["erased"]
         if erased["reason"] != "not-confirmed":
             raise Failed(f"erased for {erased['reason']}")
-        detail.append(f"{erased['reason']}, erased slot {erased['slot']}, {booted['banner']}")
+        detail.append(f"{erased['reason']}, erased, runs 1.1.0")
         row = {"attack": "release that fails its self-test", "reason": erased["reason"]}
         demo.refusals.append({**row, "booted_digest": booted["image_digest"]})
 

@@ -76,13 +76,12 @@ class Header:
     version: Version
 
     def encode(self) -> bytes:
-        """Answer the header, zero-padded to its own header size."""
+        """Answer the first 32 bytes; what pads them to the header size is the image's."""
         v = self.version
-        packed = _HEADER.pack(
+        return _HEADER.pack(
             MAGIC, self.load_address, self.header_size, self.protected_size, self.image_size,
             self.flags, v.major, v.minor, v.revision, v.build, 0,
         )  # fmt: skip
-        return packed.ljust(self.header_size, b"\0")
 
     @classmethod
     def decode(cls, data: bytes) -> Header:
@@ -107,13 +106,16 @@ class Image:
     """One image file, exactly: nothing stands behind the last TLV."""
 
     header: Header
+    padding: bytes
+    """What stands between the first 32 bytes and the body: zeros of ours, 0xff of imgtool's."""
     body: bytes
     protected: tuple[tuple[int, bytes], ...]
     unprotected: tuple[tuple[int, bytes], ...]
 
     def covered(self) -> bytes:
-        """Answer what digest and signature cover: header, body, protected TLVs."""
-        return self.header.encode() + self.body + _area(PROTECTED_MAGIC, self.protected)
+        """Answer what digest and signature cover: header, padding, body, protected TLVs."""
+        head = self.header.encode() + self.padding
+        return head + self.body + _area(PROTECTED_MAGIC, self.protected)
 
     def encode(self) -> bytes:
         """Answer the file."""
@@ -151,7 +153,9 @@ def unsigned(
         flags=RAM_LOAD,
         version=version,
     )
-    return Image(header=header, body=body, protected=protected, unprotected=()).covered()
+    padding = bytes(header_size - HEADER_SIZE)
+    image = Image(header=header, padding=padding, body=body, protected=protected, unprotected=())
+    return image.covered()
 
 
 def decode(data: bytes) -> Image:
@@ -160,8 +164,6 @@ def decode(data: bytes) -> Image:
     Raises `Refused` (malformed) with the offset.
     """
     header = Header.decode(data)
-    if any(data[HEADER_SIZE : header.header_size]):
-        raise Refused(Reason.MALFORMED, "the padding of the header is not zero", where="32")
     end = header.header_size + header.image_size
     if end > len(data):
         raise Refused(Reason.MALFORMED, "the image is longer than the file", where="12")
@@ -178,6 +180,7 @@ def decode(data: bytes) -> Image:
         raise Refused(Reason.MALFORMED, "bytes follow the last TLV", where=str(offset))
     return Image(
         header=header,
+        padding=data[HEADER_SIZE : header.header_size],
         body=data[header.header_size : end],
         protected=protected,
         unprotected=unprotected,
