@@ -15,11 +15,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
 from needs import need_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -113,7 +116,7 @@ def fwseal(
     code: int = 0,
     as_json: bool = True,
     env: dict[str, str] | None = None,
-    **options: Any,
+    preexec_fn: Callable[[], None] | None = None,
 ) -> Done:
     """Run one command line; it must end with that code, and as every command line should."""
     words = tuple(map(str, arguments))
@@ -128,7 +131,7 @@ def fwseal(
         stdin=subprocess.DEVNULL,
         check=False,
         timeout=120,
-        **options,
+        preexec_fn=preexec_fn,
     )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr

@@ -291,7 +291,7 @@ def revert(demo: Demo, releases: dict[str, Path], at: tuple[str, ...]) -> None:
         booted = demo.boot(digest(releases["1.2.0"]))
         if booted["confirmed"] or booted["state"] != "trial" or not booted["exit_code"]:
             raise Failed("a failing self-test confirmed the image")
-        detail += re.findall("self-test failed.*", booted["uart"])
+        detail.extend(re.findall("self-test failed.*", booted["uart"]))
     with demo.step("revert to 1.1.0") as detail:
         booted = demo.boot(digest(releases["1.1.0"]))
         (erased,) = booted["erased"]

@@ -70,7 +70,7 @@ def test_no_bit_flip_and_no_truncation_of_a_signed_envelope_is_accepted(key: Sof
     assert reasons <= set(REASONS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=80))
 def test_bytes_behind_an_envelope_are_refused(tail: bytes) -> None:
     data = workshop.envelope(workshop.signer())
@@ -116,6 +116,15 @@ def test_a_block_without_kid_is_tried_under_each_anchor(key: SoftKey) -> None:
     assert crafted.accept(data, other, key).signers == ("release",)
     with refused(Reason.BAD_SIGNATURE):
         crafted.accept(data, other)
+
+
+def test_a_block_of_ours_without_kid_is_read_back_to_the_same_bytes(key: SoftKey) -> None:
+    data = crafted.block(key, COVERED, unprotected={})
+    message = decode_sign1(data)
+    assert message.kid is None
+    assert message.encode() == data
+    named = crafted.block(key, COVERED)
+    assert decode_sign1(named).encode() == named
 
 
 def test_an_empty_kid_is_a_kid_and_no_absent_one(key: SoftKey) -> None:

@@ -194,12 +194,9 @@ def test_the_words_of_an_attacker_do_not_choose_the_reason() -> None:
 
 
 def test_every_tag_number_but_those_named_is_refused() -> None:
-    answers = {
-        number: {outcome(head(6, number) + content) for content in (b"\x00", b"\x41\x00")}
-        for number in range(70_001)
-    }
-    assert {number for number, found in answers.items() if found == {None}} == TAGS
-    assert {number for number, found in answers.items() if found != {Reason.MALFORMED}} == TAGS
+    answers = {number: outcome(head(6, number) + b"\x41\x00") for number in range(70_001)}
+    assert {number for number, found in answers.items() if found is None} == TAGS
+    assert {found for number, found in answers.items() if number not in TAGS} == {Reason.MALFORMED}
 
 
 def test_a_tag_that_may_stand_is_no_python_object_even_if_cbor2_knows_it() -> None:
@@ -272,7 +269,7 @@ arbitrary = (
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(arbitrary)
 @example(b"\xa1\xa1\x00\x00\x00")
 @example(b"\xd8\x1d\x00")
@@ -289,7 +286,7 @@ def test_arbitrary_bytes_are_one_encoding_of_a_value_or_refused(data: bytes) -> 
         assert cbor.encode(value) == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(values.map(cbor.encode), st.integers(1, 12), st.integers(1, 6))
 def test_limits_are_those_of_an_independent_count(data: bytes, items: int, depth: int) -> None:
     def count(value: object) -> tuple[int, int]:

@@ -64,11 +64,10 @@ def test_intel_hex_reads_back_as_the_flat_binary_and_as_objcopys(elves: list[Pat
         )
         assert ours.tobinstr() == elf.flat(parts)
         assert ours.minaddr() == parts[0].address
-        assert ours.segments() == theirs.segments()
-        assert (
-            ours.todict().items()
-            == {at: byte for at, byte in theirs.todict().items() if at != "start_addr"}.items()
-        )
+        # objcopy leaves out what only aligns a section; the flat binary has zeros there.
+        theirs.padding = 0
+        assert ours.tobinstr() == theirs.tobinstr()
+        assert (ours.minaddr(), ours.maxaddr()) == (theirs.minaddr(), theirs.maxaddr())
 
 
 def test_intel_hex_has_lf_line_ends_and_no_start_address(elves: list[Path]) -> None:
@@ -77,7 +76,7 @@ def test_intel_hex_has_lf_line_ends_and_no_start_address(elves: list[Path]) -> N
         lines = text.decode("ascii").split("\n")
         assert lines[-2:] == [":00000001FF", ""]
         assert b"\r" not in text
-        assert {line[7:9] for line in lines[:-1]} == {"00", "01", "04"} or lines[0][7:9] == "00"
+        assert {line[7:9] for line in lines[:-1]} == {"00", "01", "04"}
         assert not {line[7:9] for line in lines[:-1]} & {"03", "05"}
 
 
@@ -150,7 +149,7 @@ def test_segments_that_span_more_than_the_limit_are_refused() -> None:
     assert len(elf.flat(near)) == elf.MAX_IMAGE
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_elf_file_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     made = bytearray(program((0x1000, b"first"), (0x2000, b"second")))

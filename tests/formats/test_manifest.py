@@ -342,7 +342,7 @@ def test_all_components_may_be_named_at_once() -> None:
     assert b"\x0c\xf5" in manifest.encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_a_signed_manifest_of_arbitrary_parts_is_read_back_or_refused(data: st.DataObject) -> None:
     small = st.recursive(
@@ -362,7 +362,7 @@ def test_a_signed_manifest_of_arbitrary_parts_is_read_back_or_refused(data: st.D
         assert manifests.decode(made).encode() == made
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_as_sequence_manifest_or_envelope_only_ever_refuse(data: bytes) -> None:
     for read in (envelopes.decode, manifests.decode):

@@ -17,8 +17,9 @@ import workshop
 from formats.refusals import misuse, reason_of, refused
 from fwseal.base import statements
 from fwseal.base.digest import Digest, DigestAlgorithm, sha256_hex
-from fwseal.base.errors import Refused
+from fwseal.base.errors import FwsealError, Misuse, Refused, Unavailable
 from fwseal.base.ids import plain_name
+from fwseal.base.ports import NotThere
 from fwseal.base.reasons import REASONS, Reason
 from fwseal.base.release import Payload, PayloadFormat, Release, State
 from fwseal.base.tables import Table
@@ -300,6 +301,12 @@ def test_a_refusal_is_placed_from_the_inside_out() -> None:
     assert inner.at("install").at("manifest").where == "manifest/install[2]"
     assert Refused(Reason.MALFORMED, "wrong").at("install").where == "install"
     assert inner.at("install").reason is Reason.MALFORMED
+
+
+def test_what_is_not_there_is_neither_refused_nor_unavailable() -> None:
+    # A driver that cannot find a payload says so; only the device decides what that means.
+    assert not issubclass(NotThere, FwsealError)
+    assert {kind.__base__ for kind in (Refused, Unavailable, Misuse)} == {FwsealError}
 
 
 @pytest.mark.parametrize("algorithm", list(DigestAlgorithm))

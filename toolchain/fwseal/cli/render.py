@@ -17,6 +17,13 @@ SCHEMA_VERSION = 1
 
 EXIT_OK, EXIT_REFUSED, EXIT_MISUSE, EXIT_UNAVAILABLE, EXIT_BUG = range(5)
 
+_KINDS = {
+    EXIT_REFUSED: ("refused", "correct the input, then run the same command again"),
+    EXIT_MISUSE: ("misuse", "correct what is named here, then run the same command again"),
+    EXIT_UNAVAILABLE: ("unavailable", "run the same command again when that is mended"),
+}
+"""What an exit code means, and what to do where an error has no better hint."""
+
 
 def result(text: str, body: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a verb's result: `text` for people, or `body` as one JSON object."""
@@ -58,12 +65,15 @@ def failure(error: FwsealError, *, as_json: bool) -> int:
     """Say what went wrong, with a hint; answer the exit code."""
     reason = error.reason.value if isinstance(error, Refused) else None
     where = error.where if isinstance(error, Refused) else ""
+    code = exit_code(error)
+    kind, fallback = _KINDS[code]
+    hint = error.hint or (f"fwseal explain {reason}" if reason else fallback)
     if as_json:
         body = {
             "error": {
-                "kind": _kind(error),
+                "kind": kind,
                 "message": error.message,
-                "hint": error.hint or None,
+                "hint": hint,
                 "reason": reason,
                 "where": where or None,
             }
@@ -73,10 +83,8 @@ def failure(error: FwsealError, *, as_json: bool) -> int:
     lead = f"{reason}: " if reason else ""
     place = f" ({where})" if where else ""
     colored(f"fwseal: error: {lead}{error.message}{place}", code="31")
-    hint = error.hint or (f"fwseal explain {reason}" if reason else "")
-    if hint:
-        note(f"hint: {hint}")
-    return exit_code(error)
+    note(f"hint: {hint}")
+    return code
 
 
 def exit_code(error: FwsealError) -> int:
@@ -84,10 +92,6 @@ def exit_code(error: FwsealError) -> int:
     if isinstance(error, Unavailable):
         return EXIT_UNAVAILABLE
     return EXIT_MISUSE if isinstance(error, Misuse) else EXIT_REFUSED
-
-
-def _kind(error: FwsealError) -> str:
-    return ("done", "refused", "misuse", "unavailable")[exit_code(error)]
 
 
 def colored(line: str, *, code: str) -> None:

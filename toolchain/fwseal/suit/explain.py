@@ -93,7 +93,7 @@ def _step(step: Step, indent: str) -> Iterator[str]:
             yield f"{indent}run-sequence:"
             for inner in step.steps:
                 yield from _step(inner, indent + "  ")
-        case TryEach():
+        case _:  # TryEach
             for number, branch in enumerate(step.branches):
                 yield f"{indent}try {number}:"
                 for inner in branch or ():

@@ -150,7 +150,7 @@ def _pair(step: Step) -> tuple[int, cbor.Value]:
             }
         case RunSequence():
             return int(Command.DIRECTIVE_RUN_SEQUENCE), encode_sequence(step.steps)
-        case TryEach():
+        case _:  # TryEach
             return int(Command.DIRECTIVE_TRY_EACH), tuple(
                 None if branch is None else encode_sequence(branch) for branch in step.branches
             )
