@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from fwseal.base.errors import Refused
 from fwseal.base.ports import NotThere
 from fwseal.base.reasons import Reason
+from fwseal.device.slots import Slots
 from fwseal.image import mcuboot
 from fwseal.image.memory_map import Layout, Region
-from fwseal.device.slots import Slots
 from fwseal.signing.sign import sign_image
 from repositories import PowerCut
 from workshop import signer
@@ -41,7 +41,7 @@ class NorFlash:
     def read(self, address: int, size: int) -> bytes:
         """Answer what stands there."""
         start = address - ORIGIN
-        assert 0 <= start and start + size <= len(self.cells)
+        assert 0 <= start <= len(self.cells) - size
         return bytes(self.cells[start : start + size])
 
     def erase(self, address: int, size: int) -> None:
@@ -131,7 +131,7 @@ def installed(
 
 
 def boots_next(flash: NorFlash) -> int | None:
-    """Answer the slot that the boot program would start; as boot.c says it, not as slots.py does."""
+    """Answer the slot that the boot program starts, as boot.c says it: not as slots.py does."""
     slots = {index: flash.slot(index) for index in range(len(flash.cells) // SLOT)}
     while True:
         best: tuple[tuple[int, ...], bool, int] | None = None

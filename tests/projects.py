@@ -7,8 +7,10 @@ comes with a hint, and nothing ends in a traceback.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import io
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
+from fwseal.cli.main import main
 from needs import need_program
 
 if TYPE_CHECKING:
@@ -133,6 +136,22 @@ def fwseal(
         timeout=120,
         preexec_fn=preexec_fn,
     )
+    return _checked(words, code, done, as_json=as_json)
+
+
+def here(*arguments: str | Path, cwd: Path, code: int = 0, as_json: bool = True) -> Done:
+    """Do as `fwseal` does, in this process: quicker, and for file keys only."""
+    words = tuple(map(str, arguments))
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        found = main([*words, *(["--json"] if as_json else [])])
+    said = (out.getvalue(), err.getvalue())
+    return _checked(words, code, subprocess.CompletedProcess(words, found, *said), as_json=as_json)
+
+
+def _checked(
+    words: tuple[str, ...], code: int, done: subprocess.CompletedProcess[str], *, as_json: bool
+) -> Done:
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     body = check_answer(words, code, done.stdout) if as_json else {}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from fwseal.base.ids import Uri
+    from fwseal.delivery.dirstore import Store
     from fwseal.signing.softkey import SoftKey
 
 LINE = "plc"
@@ -136,7 +137,7 @@ def payload_of(number: int) -> bytes:
     return PAYLOAD + f"release {number}".encode() * number
 
 
-def publish(store: Any, number: int, keys: Signers, now: datetime = NOW) -> publishing.Published:
+def publish(store: Store, number: int, keys: Signers, now: datetime = NOW) -> publishing.Published:
     """Publish a release, in a new repository if there is none."""
     publishing.initialize(store, keys, now)
     made, files = release(number, payload_of(number))
@@ -268,7 +269,7 @@ class TheirClient:
         self._folder.cleanup()
 
 
-def sealed(signed: Any, *keys: SoftKey) -> bytes:
+def sealed(signed: object, *keys: SoftKey) -> bytes:
     """Answer metadata around any content, sane or not, signed by these keys."""
     content = encode_canonical(signed).encode()
     signatures = [TufSigner(key).sign(content).to_dict() for key in keys]

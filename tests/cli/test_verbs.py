@@ -147,7 +147,7 @@ def test_every_verb_does_the_main_job_in_order_and_answers_as_its_schema_says(
 
 def test_the_same_job_for_people_fits_on_a_page(shop: Path) -> None:
     def said(*words: str) -> str:
-        return fwseal(*words, cwd=shop, as_json=False).out
+        return here(*words, cwd=shop, as_json=False).out
 
     assert re.fullmatch(
         r"built demo-plc 1\.1\.0 twice, alike, in build/again\n"
@@ -187,7 +187,7 @@ def test_a_device_is_provisioned_offered_booted_and_confirmed_without_json(shop:
 
     def said(verb: str, *words: str) -> str:
         state = ("--state", "build/device")
-        return fwseal(
+        return here(
             "device", "mps2-an385", verb, *state, *words, cwd=shop, as_json=False
         ).out  # fmt: skip
 
@@ -254,7 +254,8 @@ def test_help_of_each_verb_names_its_options(capsys: pytest.CaptureFixture[str])
             main.main([*words, "--help"])
         assert done.value.code == 0
         text = capsys.readouterr().out
-        assert text.startswith(f"usage: fwseal {' '.join(words)} ")
+        assert text.startswith(f"usage: fwseal {verb} ")
+        assert command.rpartition(" ")[2] in text
         assert "--verbose" in text
 
 
@@ -414,7 +415,7 @@ def test_the_summary_and_bench_writers_write_what_their_schemas_say(
         raise demo.Failed("no")
     made.substitute("QEMU", "Unicorn")
     made.write()
-    assert "FAILED two" in capsys.readouterr().out
+    assert "FAILED  two" in capsys.readouterr().out
     summary = json.loads((tmp_path / "summary.json").read_bytes())
     projects.validator("summary").validate(summary)
     assert [step["ok"] for step in summary["steps"]] == [True, False]

@@ -6,12 +6,16 @@ import multiprocessing
 import os
 import resource
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fwseal.base.errors import Unavailable
 from fwseal.delivery.dirstore import DirStore
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
 
 RACERS = multiprocessing.get_context("spawn")
 
@@ -55,7 +59,7 @@ def test_every_new_folder_and_file_is_synced_before_the_call_returns(
     real = os.fsync
 
     def noted(handle: int) -> None:
-        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), tmp_path))
+        synced.append(os.path.relpath(Path(f"/proc/self/fd/{handle}").readlink(), tmp_path))
         real(handle)
 
     monkeypatch.setattr(os, "fsync", noted)
@@ -96,18 +100,17 @@ def test_file_or_folder_where_the_other_must_be_is_unavailable_and_nothing_is_le
     assert files(tmp_path) == before
 
 
-def _confined(root: Path, how: str, answer: Any) -> None:
-    store = DirStore(root)
-    said = []
+def _confined(root: Path, how: str, answer: SimpleQueue[Any]) -> None:
+    store, said = DirStore(root), []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if how == "full":
         import signal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     elif os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
+        os.setegid(65534)
+        os.seteuid(65534)
     for attempt in (
         lambda: store.create("metadata/new", b"x" * 5000),
         lambda: store.swap("metadata/t", b"old", b"x" * 5000),
@@ -116,6 +119,8 @@ def _confined(root: Path, how: str, answer: Any) -> None:
             said.append(str(attempt()))
         except Unavailable:
             said.append("unavailable")
+    os.seteuid(os.getuid())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     answer.put(said)
 
 
@@ -138,7 +143,7 @@ def test_disk_that_takes_no_more_is_unavailable_and_holds_what_it_held(
     assert files(tmp_path) == {"metadata/t": b"old"}
 
 
-def _race(root: Path, name: str, start: Any, answer: Any) -> None:
+def _race(root: Path, name: str, start: Barrier, answer: SimpleQueue[Any]) -> None:
     store = DirStore(root)
     start.wait(30)
     won = [

@@ -72,9 +72,9 @@ def test_file_of_exactly_the_size_allowed_arrives_whole() -> None:
 def test_file_of_one_byte_too_many_is_refused_and_none_of_the_excess_is_answered(head: str) -> None:
     with server(says(f"200 OK\r\n{head}", bytes(1001))) as url:
         got = bytearray()
+        pieces = HttpFetcher(url).fetch(Uri("file"), max_size=1000)
         with pytest.raises(Refused) as caught:
-            for piece in HttpFetcher(url).fetch(Uri("file"), max_size=1000):
-                got += piece
+            got.extend(byte for piece in pieces for byte in piece)
         assert caught.value.reason is Reason.LIMIT_EXCEEDED
         assert len(got) <= 1000
 
@@ -155,6 +155,16 @@ def test_server_that_drips_is_cut_off_at_the_deadline_though_it_never_falls_sile
             fetch(url, deadline=0.5)
         assert caught.value.reason is Reason.TOO_SLOW
         assert 0.4 < time.monotonic() - start < 2.5
+
+
+def test_deadline_that_passed_while_the_caller_was_busy_ends_the_download() -> None:
+    with server(says("200 OK\r\nContent-Length: 900000", bytes(900_000))) as url:
+        pieces = HttpFetcher(url, deadline=0.3).fetch(Uri("file"), max_size=900_000)
+        assert next(pieces)
+        time.sleep(0.4)
+        with pytest.raises(Refused) as caught:
+            list(pieces)
+        assert caught.value.reason is Reason.TOO_SLOW
 
 
 def test_server_that_falls_silent_is_too_slow() -> None:

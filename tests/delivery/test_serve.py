@@ -6,13 +6,16 @@ import http.client
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fwseal.base.errors import Misuse, Unavailable
 from fwseal.delivery.serve import LOOPBACK, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SECRET = b"not for anybody"
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from flashes import PAGE, SLOT, Files, NorFlash, boots_next, device, image, installed
 from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused, Unavailable
-from fwseal.base.ids import Uri
-from fwseal.base.ports import Fetcher
 from fwseal.base.reasons import Reason
 from fwseal.device import driver
-from fwseal.device.processor import Installed
+from fwseal.device.processor import Installed, Measured
 from fwseal.signing.sign import sign_envelope
 from fwseal.suit import envelope as envelopes
 from fwseal.suit import manifest as manifests
 from fwseal.suit.labels import Command, ManifestKey, Parameter
 from fwseal.suit.sequence import Override, Plain
-from flashes import PAGE, SLOT, Files, NorFlash, boots_next, device, image, installed
 from repositories import PowerCut
 from workshop import COMPONENT, anchor, envelope, manifest, profile, signer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwseal.base.ids import ComponentId, Uri
+    from fwseal.base.ports import Fetcher
 
 KEY = signer("release")
 PROFILE = profile(anchor(KEY))
@@ -213,8 +217,8 @@ class Rots:
         self.append = self._inner.append
         self.finish = self._inner.finish
 
-    def measure(self, component: object, algorithm: DigestAlgorithm) -> object:
-        found = self._inner.measure(COMPONENT, algorithm)
+    def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
+        found = self._inner.measure(component, algorithm)
         self._board.flash.cells[SLOT + 40] &= 0
         return found
 
@@ -227,7 +231,7 @@ def test_storage_that_rots_after_the_install_is_found_by_validation_and_never_bo
             sealed(),
             profile=PROFILE,
             installed=Installed(sequence_number=1, confirmed={}),
-            storage=Rots(board),  # type: ignore[arg-type]
+            storage=Rots(board),
             fetcher=Files({URI: NEW}),
         )
     assert caught.value.reason is Reason.DIGEST_MISMATCH

@@ -54,7 +54,7 @@ def manifest(
     install: Sequence | Digest | None = INSTALL,
     validate: Sequence | None = (MATCH,),
     number: int = 2,
-    **changes: Any,
+    **changes: Any,  # noqa: ANN401 - as Manifest has them
 ) -> Manifest:
     """Answer a manifest of these sequences; it survives its own encoding."""
     sequences: dict[ManifestKey, Sequence | Digest] = {}
@@ -105,7 +105,7 @@ def run(
         return effects, error.reason
 
 
-def refused(what: Manifest, installed: Installed = FRESH, **changes: Any) -> Reason:
+def refused(what: Manifest, installed: Installed = FRESH, **changes: object) -> Reason:
     """Answer why a manifest is refused before the machine even starts."""
     with pytest.raises(Refused) as caught:
         admitted(what, profile(**changes), installed)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from flashes import ORIGIN, PAGE, SLOT, NorFlash, boots_next, device, image, installed, layout
 from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
 from fwseal.device.slots import Slot
-from flashes import ORIGIN, PAGE, SLOT, NorFlash, boots_next, device, image, installed, layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 V1, V2, V3 = image("1.0.0"), image("2.0.0"), image("3.0.0")
 EMPTY = b""
@@ -80,7 +83,7 @@ def test_update_cut_short_at_once_still_boots_whenever_another_slot_could() -> N
     ],
     ids=[
         "an empty device", "the empty one", "the other empty one", "the older confirmed one",
-        "the older confirmed one first", "the second of two equals", "a trial that was not confirmed",
+        "the older confirmed one first", "the second of two equals", "a failed trial",
         "a trial in the first slot", "a trial not yet started", "what was never finished",
         "not the only image", "the newer one that is damaged", "a damaged second one",
     ],

@@ -40,7 +40,7 @@ def test_commit_syncs_the_file_and_then_its_folder(
     real = os.fsync
 
     def noted(handle: int) -> None:
-        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
         real(handle)
 
     monkeypatch.setattr(os, "fsync", noted)

@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fwseal.base.errors import Unavailable
 from fwseal.base.reasons import Reason
-from fwseal.cose.signer import Signer
+from fwseal.delivery.dirstore import DirStore
 from fwseal.delivery.serve import serving
 from fwseal.tuf import repository
 from repositories import (
@@ -32,6 +32,11 @@ from repositories import (
 )
 from repositories import MemoryStore as Store
 from workshop import signer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwseal.cose.signer import Signer
 
 Attack = Callable[[Author, Tree], object]
 
@@ -344,7 +349,9 @@ def test_snapshot_from_before_beside_the_newest_timestamp_is_refused_by_both_cli
     ours, theirs = clients(old["metadata/1.root.json"])
     mixed = dict(store.files)
     mix_and_match(Author(mixed, keys), old)
-    assert ours.update(mixed).reason is Reason.METADATA_MISMATCH
+    # Which of the two depends on the lengths of two ECDSA signatures.
+    reasons = (Reason.METADATA_MISMATCH, Reason.METADATA_OVERSIZE)
+    assert ours.update(mixed).reason in reasons
     assert theirs.update(mixed).number is None
     assert "snapshot" not in ours.kept
     assert ours.update(store.files) == theirs.update(store.files) == Verdict(number=3)
@@ -380,8 +387,8 @@ def test_metadata_lives_as_long_as_its_role_says_and_not_a_second_longer(
     tree = published(keys, 2)
     end = NOW + timedelta(days=days)
     author = Author(tree, keys)
+    later = f"{end + timedelta(days=300):%Y-%m-%dT%H:%M:%SZ}"
     for other in ("targets", "snapshot", "timestamp"):
-        later = f"{end + timedelta(days=300):%Y-%m-%dT%H:%M:%SZ}"
         if other != role:
             getattr(author, other)(lambda body: body.update(expires=later))
     if role == "targets":
@@ -538,14 +545,17 @@ def test_unversioned_repository_is_unavailable_to_us_though_python_tuf_reads_it(
     assert "snapshot" not in ours.kept
 
 
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _leaves(
+    value: Any,  # noqa: ANN401 - JSON
+    path: tuple[Any, ...] = (),
+) -> Iterator[tuple[Any, ...]]:
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield from _leaves(value[key], (*path, key))
     yield path
 
 
-def _with(value: Any, path: tuple[Any, ...], new: object) -> Any:
+def _with(value: Any, path: tuple[Any, ...], new: object) -> Any:  # noqa: ANN401 - JSON
     if not path:
         return new
     copy = value.copy()
@@ -615,10 +625,8 @@ def _name(meta: dict[str, Any], data: bytes) -> None:
 
 
 def test_repository_on_disk_served_on_loopback_gives_each_release_to_python_tuf_byte_for_byte(
-    tmp_path: Any, clients: Callable[[bytes], tuple[OurClient, TheirClient]]
+    tmp_path: Path, clients: Callable[[bytes], tuple[OurClient, TheirClient]]
 ) -> None:
-    from fwseal.delivery.dirstore import DirStore
-
     keys = signers()
     store = DirStore(tmp_path)
     publish(store, 2, keys)

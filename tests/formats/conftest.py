@@ -9,7 +9,7 @@ import pytest
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def vectors() -> Path:
     """Answer the folder of vectors, or skip."""
     if not VECTORS.is_dir():

@@ -76,8 +76,7 @@ def test_intel_hex_has_lf_line_ends_and_no_start_address(elves: list[Path]) -> N
         lines = text.decode("ascii").split("\n")
         assert lines[-2:] == [":00000001FF", ""]
         assert b"\r" not in text
-        assert {line[7:9] for line in lines[:-1]} == {"00", "01", "04"}
-        assert not {line[7:9] for line in lines[:-1]} & {"03", "05"}
+        assert {"00", "01"} <= {line[7:9] for line in lines[:-1]} <= {"00", "01", "04"}
 
 
 def test_the_linked_programs_lie_where_the_layout_says(elves: list[Path]) -> None:

@@ -182,10 +182,9 @@ def _plain_key(key: object) -> None:
 
 
 def _first_difference(left: bytes, right: bytes) -> int:
-    for offset, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return offset
-    return min(len(left), len(right))
+    # There is one: no encoding of an item is the beginning of another.
+    pairs = enumerate(zip(left, right, strict=False))
+    return next(offset for offset, (one, other) in pairs if one != other)
 
 
 def _one_line(error: Exception) -> str:

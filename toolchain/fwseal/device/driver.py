@@ -14,7 +14,7 @@ from fwseal.base.errors import Refused
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.base.reasons import Reason
 from fwseal.device import processor
-from fwseal.device.processor import Fetch, Fetched, Finish, Installed, Measure, Measured
+from fwseal.device.processor import Fetch, Fetched, Finish, Installed, Measured
 from fwseal.suit import envelope as envelopes
 from fwseal.suit.authenticate import Authenticated, authenticate
 
@@ -104,13 +104,12 @@ def install(
     source = _Integrated(authenticated.integrated, fetcher)
     state, effect = processor.start(applicable)
     while not isinstance(effect, Finish):
-        match effect:
-            case Fetch():
-                _fetch(effect, storage, source)
-                state, effect = processor.step(state, Fetched())
-            case Measure():
-                found = storage.measure(effect.component, effect.algorithm)
-                state, effect = processor.step(state, found)
+        if isinstance(effect, Fetch):
+            _fetch(effect, storage, source)
+            state, effect = processor.step(state, Fetched())
+        else:
+            found = storage.measure(effect.component, effect.algorithm)
+            state, effect = processor.step(state, found)
     storage.finish(effect.components)
     return Evidence(
         sequence_number=effect.sequence_number,

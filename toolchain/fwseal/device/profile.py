@@ -7,7 +7,7 @@ import enum
 import uuid
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse, Refused
+from fwseal.base.errors import Misuse
 from fwseal.base.ids import ComponentId, Kid, plain_name
 from fwseal.cose.algorithms import Algorithm, algorithm_named
 from fwseal.cose.keys import PublicKey
@@ -115,10 +115,7 @@ def _anchor(entry: Table, read: Callable[[str], bytes]) -> Anchor:
     path = entry.take("key", str)
     data = read(path)
     load = PublicKey.from_cose_key if path.endswith(".cose") else PublicKey.from_pem
-    try:
-        key = load(data, where=path)
-    except Refused as error:
-        raise entry.misuse(f"{path}: {error.message}") from None
+    key = load(data, where=path)
     names = entry.strings("algorithms")
     for name in names:
         if name not in Algorithm.__members__:

@@ -92,7 +92,7 @@ def wanted(state: Refresh) -> Get | None:
         case Stage.TARGETS:
             meta = trusted.targets_meta(have)
             return Get(f"{meta.version}.targets.json", meta.length or trusted.MAX_TARGETS)
-        case Stage.DONE:
+        case _:
             return None
 
 

@@ -10,7 +10,7 @@ from fwseal.base.errors import Refused
 from fwseal.cose.messages import decode_sign1
 from fwseal.suit import manifest as manifests
 from fwseal.suit.labels import SPEC, Command, ManifestKey, Parameter, spelled
-from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, TryEach
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
