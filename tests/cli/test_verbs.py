@@ -32,6 +32,7 @@ from projects import (
     ROOT,
     URI,
     fwseal,
+    here,
     offer,
 )
 
