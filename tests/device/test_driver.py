@@ -44,14 +44,10 @@ class Device:
     def offer(self, sealed: bytes, source: Fetcher) -> driver.Evidence:
         """Install, then commit the number: as the command line does."""
         slots = device(self.flash)
-        confirmed = slots.confirmed(DigestAlgorithm.SHA256)
         done = driver.install(
             sealed,
             profile=PROFILE,
-            installed=Installed(
-                sequence_number=self.number,
-                confirmed={} if confirmed is None else {COMPONENT: confirmed},
-            ),
+            installed=Installed(sequence_number=self.number, confirmed=slots.confirmed()),
             storage=driver.SlotStorage(slots),
             fetcher=source,
         )

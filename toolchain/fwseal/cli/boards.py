@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from fwseal.base.digest import DigestAlgorithm
+from fwseal.base.errors import Misuse
 from fwseal.cli import inputs
 from fwseal.device import driver
 from fwseal.device.processor import Installed
@@ -33,15 +33,15 @@ class Board:
         state = StateDir.existing(path)
         profile = inputs.profile(path / "profile.toml", read=state.provisioned)
         layout = inputs.layout(profile, read=state.provisioned)
+        if len(profile.components) != 1:
+            raise Misuse(f"device {profile.name} has more than the one component of its slots")
         slots = Slots(FileFlash(state.flash, layout.flash), layout)
         return cls(profile=profile, state=state, slots=slots)
 
     def installed(self) -> Installed:
         """Answer what the device accepted, and which image it confirmed."""
-        confirmed = self.slots.confirmed(DigestAlgorithm.SHA256)
         return Installed(
-            sequence_number=self.state.sequence_number(),
-            confirmed={} if confirmed is None else {self.profile.components[0]: confirmed},
+            sequence_number=self.state.sequence_number(), confirmed=self.slots.confirmed()
         )
 
     def install(self, envelope: bytes, fetcher: Fetcher) -> driver.Evidence:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fwseal.base.errors import Misuse, Refused, Unavailable
-from fwseal.base.ids import Uri
-from fwseal.base.ports import Fetcher, NotThere
 from fwseal.cli import files, inputs, main, project, render
 from fwseal.cli import verify as verdicts
 from fwseal.cli.boards import Board
@@ -20,6 +18,8 @@ from fwseal.tuf.repository import envelope_path
 
 if TYPE_CHECKING:
     import argparse
+
+    from fwseal.base.ports import Fetcher
 
 MACHINE = "mps2-an385"
 EMULATORS = {"qemu": qemu.run, "unicorn": unicorn.run}
@@ -129,7 +129,7 @@ def _update(options: argparse.Namespace) -> int:
             raise Misuse("the device holds no TUF root", hint="provision it with --tuf-root FILE")
         refresh = tufclient.start(kept, now)
         while (wanted := tufclient.wanted(refresh)) is not None:
-            refresh, keep = tufclient.step(refresh, _metadata(metadata, wanted))
+            refresh, keep = tufclient.step(refresh, tufclient.answer(metadata, wanted))
             if keep is not None:
                 device.state.keep(keep.role, keep.data)
         path = envelope_path(device.profile.line, str(device.profile.class_id))
@@ -137,13 +137,6 @@ def _update(options: argparse.Namespace) -> int:
         return targets.envelope(), targets
 
     return _accept(device, fetched, options)
-
-
-def _metadata(source: HttpFetcher, wanted: tufclient.Get) -> bytes | None:
-    try:
-        return b"".join(source.fetch(Uri(wanted.name), max_size=wanted.max_size))
-    except NotThere:
-        return None
 
 
 def _accept(device: Board, offered: Any, options: argparse.Namespace) -> int:  # noqa: ANN401

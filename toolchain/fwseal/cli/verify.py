@@ -91,7 +91,7 @@ def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, 
     device = inputs.profile(options.device)
     if "suit" not in device.formats:
         raise Refused(Reason.UNSUPPORTED, f"device {device.name} takes no SUIT envelope")
-    installed = Installed(sequence_number=device.sequence_number, confirmed={})
+    installed = Installed(sequence_number=device.sequence_number)
     if options.state:
         installed = Board.open(options.state).installed()
     done = driver.install(

@@ -14,6 +14,7 @@ from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.reasons import Reason
 from fwseal.base.release import Release, State
 from fwseal.suit import envelope as envelopes
+from fwseal.suit import manifest as manifests
 from fwseal.tuf import repository, trusted
 from fwseal.tuf.repository import NewTarget, Signers
 
@@ -135,12 +136,20 @@ def _must(store: Store, name: str) -> bytes:
 
 def _targets(release: Release, files: Mapping[str, bytes]) -> tuple[tuple[NewTarget, bytes], ...]:
     envelope = files["envelope.suit"]
+    sealed = envelopes.decode(envelope)
+    number = manifests.decode(sealed.manifest).sequence_number
+    if number != release.sequence_number or not sealed.blocks:
+        raise Refused(
+            Reason.LAYERS_DISAGREE,
+            f"the envelope has sequence number {number} and {len(sealed.blocks)} signatures, "
+            f"release.json says {release.sequence_number}, signed",
+        )
     path = repository.envelope_path(release.line, release.class_id)
     custom = {
         "vendor_id": release.vendor_id,
         "class_id": release.class_id,
         "sequence_number": release.sequence_number,
-        "manifest_digest": envelopes.decode(envelope).digest.hex(),
+        "manifest_digest": sealed.digest.hex(),
     }
     added = [(_target(path, envelope, custom), envelope)]
     for payload in release.payloads:

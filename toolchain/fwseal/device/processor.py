@@ -42,10 +42,13 @@ PARAMETERS = frozenset({
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """What the device holds: the highest number accepted, and the confirmed images' digests."""
+    """What the device holds: the highest number accepted, and the confirmed image's digests.
+
+    `confirmed` names one file by every algorithm a manifest may use.
+    """
 
     sequence_number: int | None
-    confirmed: Mapping[ComponentId, Digest]
+    confirmed: frozenset[Digest] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +121,16 @@ def applicable(
 ) -> Applicable:
     """Answer the manifest as one this device may carry out.
 
-    Raises `Refused`: rollback, severed-missing, wrong-component, unsupported, malformed.
+    Raises `Refused`: malformed, rollback, wrong-component, severed-missing, unsupported.
     """
     manifest = authenticated.manifest
+    if ManifestKey.VALIDATE not in manifest.sequences:
+        raise Refused(Reason.MALFORMED, "the manifest has no validate sequence")
     _newer(manifest, profile, installed)
     for component in manifest.components:
         if component not in profile.components:
             name = "/".join(part.hex() for part in component)
             raise Refused(Reason.WRONG_COMPONENT, f"component {name} is not one of this device")
-    if ManifestKey.VALIDATE not in manifest.sequences:
-        raise Refused(Reason.MALFORMED, "the manifest has no validate sequence")
     for key in UPDATE:
         if isinstance(manifest.sequences.get(key), Digest):
             raise Refused(Reason.SEVERED_MISSING, f"{spelled(key)} was severed and is not here")
@@ -152,7 +155,7 @@ def _newer(manifest: Manifest, profile: DeviceProfile, installed: Installed) -> 
             for step in manifest.steps()
             if isinstance(step, Override) and Parameter.IMAGE_DIGEST in step.parameters
         ]
-        if any(digest not in installed.confirmed.values() for digest in wanted):
+        if any(digest not in installed.confirmed for digest in wanted):
             return
     raise Refused(
         Reason.ROLLBACK,

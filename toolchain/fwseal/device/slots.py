@@ -111,14 +111,14 @@ class Slots:
         except Refused:
             return False
 
-    def confirmed(self, algorithm: DigestAlgorithm) -> Digest | None:
-        """Answer the digest of the file in the newest confirmed slot, or None."""
+    def confirmed(self) -> frozenset[Digest]:
+        """Answer the digests, by each algorithm, of the file in the newest confirmed slot."""
         found = [one for one in self.view() if one.bootable and one.confirmed]
-        if not found:
-            return None
-        newest = max(found, key=_worth)
-        size = self._file_size(newest)
-        return None if size is None else self.digest(newest.index, size, algorithm)
+        newest = max(found, key=_worth, default=None)
+        size = self._file_size(newest) if newest else None
+        if newest is None or size is None:
+            return frozenset()
+        return frozenset(self.digest(newest.index, size, one) for one in DigestAlgorithm)
 
     def _file_size(self, slot: Slot) -> int | None:
         """Answer how long the image file in a slot is, its TLVs included."""
