@@ -13,6 +13,7 @@ from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.reasons import Reason
 from fwseal.base.release import State
 from fwseal.delivery import publish as publishing
+from fwseal.suit import envelope as envelopes
 from repositories import (
     CURRENT,
     NOW,
@@ -213,6 +214,20 @@ def test_payload_changed_after_signing_is_refused_and_nothing_is_written(
     with pytest.raises(Refused) as caught:
         publishing.publish(store, made, {**files, "app.bin": b"other"}, signers=KEYS, now=NOW)
     assert caught.value.reason is Reason.PAYLOAD_DIGEST
+    assert store.writes == []
+
+
+def test_envelope_that_release_json_does_not_describe_is_refused_and_nothing_is_written(
+    store: MemoryStore,
+) -> None:
+    made, files = release(3)
+    _, others = release(4)
+    unsigned = envelopes.seal(envelopes.decode(files["envelope.suit"]).manifest).encode()
+    for envelope in (others["envelope.suit"], unsigned):
+        swapped = {**files, "envelope.suit": envelope}
+        with pytest.raises(Refused) as caught:
+            publishing.publish(store, made, swapped, signers=KEYS, now=NOW)
+        assert caught.value.reason is Reason.LAYERS_DISAGREE
     assert store.writes == []
 
 

@@ -1,4 +1,7 @@
-"""`fwseal device`: a device under test, driven by the verbs that any other DUT answers too."""
+"""`fwseal device`: a device under test, driven by the verbs that any other DUT answers too.
+
+Stdout is one JSON object always, as any tester of devices expects; people read stderr.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,13 @@ def _verb(verbs: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser
 def _capabilities(options: argparse.Namespace) -> int:
     verbs = ["provision", "offer", "update", "boot", "confirm"]
     body = {"formats": ["suit"], "verbs": verbs}
-    render.result(f"suit: {', '.join(verbs)}", body, as_json=options.json)
+    return _say(f"suit: {', '.join(verbs)}", body, options)
+
+
+def _say(text: str, body: dict[str, Any], options: argparse.Namespace) -> int:
+    if not options.json:
+        render.talk(text)
+    render.result("", body, as_json=True)
     return render.EXIT_OK
 
 
@@ -105,8 +114,7 @@ def _provision(options: argparse.Namespace) -> int:
         raise
     text = f"provisioned {profile.name} in {project.shown(place)}"
     body = {"device": profile.name, "sequence_number": profile.sequence_number}
-    render.result(text, body, as_json=options.json)
-    return render.EXIT_OK
+    return _say(text, body, options)
 
 
 def _offer(options: argparse.Namespace) -> int:
@@ -144,7 +152,9 @@ def _accept(device: Board, offered: Any, options: argparse.Namespace) -> int:  #
         envelope, fetcher = offered()
         done = device.install(envelope, fetcher)
     except Refused as error:
-        return verdicts.verdict(error, as_json=options.json)
+        if not options.json:
+            render.failure(error, as_json=False)
+        return verdicts.verdict(error, as_json=True)
     body = {
         "verdict": "accepted",
         "reason": None,
@@ -152,8 +162,7 @@ def _accept(device: Board, offered: Any, options: argparse.Namespace) -> int:  #
         "evidence": verdicts.evidence(done),
     }
     text = f"accepted: sequence number {done.sequence_number}, signed by {', '.join(done.signers)}"
-    render.result(text, body, as_json=options.json)
-    return render.EXIT_OK
+    return _say(text, body, options)
 
 
 def _boot(options: argparse.Namespace) -> int:
@@ -178,11 +187,10 @@ def _boot(options: argparse.Namespace) -> int:
         "exit_code": run.exit_code,
         "uart": run.uart,
     }
-    render.result(run.uart, body, as_json=options.json)
+    _say(run.uart, body, options)
     return render.EXIT_OK if started else render.EXIT_REFUSED
 
 
 def _confirm(options: argparse.Namespace) -> int:
     slot = Board.open(options.state).slots.confirm()
-    render.result(f"confirmed slot {slot}", {"slot": slot}, as_json=options.json)
-    return render.EXIT_OK
+    return _say(f"confirmed slot {slot}", {"slot": slot}, options)

@@ -61,6 +61,11 @@ def note(text: str) -> None:
     sys.stderr.write(plain(f"fwseal: {text}") + "\n")
 
 
+def talk(text: str) -> None:
+    """Say on stderr, for people, what a program reads on stdout."""
+    sys.stderr.write("".join(plain(line) + "\n" for line in text.rstrip("\n").split("\n")))
+
+
 def failure(error: FwsealError, *, as_json: bool) -> int:
     """Say what went wrong, with a hint; answer the exit code."""
     reason = error.reason.value if isinstance(error, Refused) else None
