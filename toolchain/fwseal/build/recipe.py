@@ -85,6 +85,9 @@ def recipe(table: Table) -> Recipe:
             "outputs must name one file or more, each name once",
             hint="two files of one name would overwrite each other in the release",
         )
+    for names in ([one.file for one in built.payloads], [one.uri for one in built.payloads]):
+        if len(set(names)) != len(names):
+            raise table.misuse("two payloads have one file or one uri", hint="name each once")
     for payload in built.payloads:
         if payload.file not in produced:
             raise table.misuse(
@@ -146,6 +149,8 @@ def _payload(entry: Table, number: int) -> PayloadSpec:
         load_address=entry.uint("load-address") if entry.has("load-address") else None,
     )
     entry.done()
+    if found.format is PayloadFormat.RAW and found.load_address is not None:
+        raise entry.misuse("load-address is for format mcuboot", hint="remove it")
     return found
 
 

@@ -57,7 +57,7 @@ def build(order: Order, *, builder: str) -> Built:
     recipe = order.recipe
     compiler = sandbox.compiler(recipe.compiler)
     level = sandbox.best_level()
-    known = {"version": recipe.version, "build-id": order.commit[:12], "cc": "{cc}"}
+    known = {"version": recipe.version, "build-id": order.commit[:12], "cc": compiler.command(level)}
     job = sandbox.Job(
         archive=order.archive,
         commands=expanded(recipe, known, recipe.name),
@@ -130,9 +130,6 @@ def _unsigned(order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segmen
             f"sequence number {order.recipe.sequence_number} does not fit an MCUboot image",
             hint=f"its security counter ends at {_MAX_COUNTER}",
         )
-    start = layout.load_address + layout.header_size
-    room = Region(origin=start, size=layout.max_image - layout.header_size)
-    memory_map.check_image(parts, where=room, ram=layout.ram)
     image = mcuboot.unsigned(
         flat,
         version=mcuboot.Version.parse(order.recipe.version),
@@ -141,6 +138,9 @@ def _unsigned(order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segmen
         security_counter=order.recipe.sequence_number,
     )
     memory_map.check_fit(len(image), layout.max_image)
+    start = layout.load_address + layout.header_size
+    room = Region(origin=start, size=layout.max_image - layout.header_size)
+    memory_map.check_image(parts, where=room, ram=layout.ram)
     return image
 
 

@@ -29,6 +29,12 @@ TIME_LIMIT = 900.0
 _TAIL = 12
 """Lines of a failed build's output that are kept."""
 
+_MAX_OUTPUT = 1 << 28
+"""Bytes of one output that are read, debug information included."""
+
+_STAGE = "/mnt"
+"""Where unshare shows source and compiler."""
+
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 """Where programs are found in a build, and therefore where compilers are looked for."""
 
@@ -42,10 +48,14 @@ class Level(enum.Enum):
 
 
 class BuildFailed(FwsealError):
-    """A command of the recipe failed; `output` is the end of what it said."""
+    """A command of the recipe failed with exit `code`; `output` is the end of what it said."""
 
-    def __init__(self, message: str, *, output: tuple[str, ...], hint: str) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, code: int, *, output: tuple[str, ...]) -> None:
+        super().__init__(
+            f"a command of the build failed with exit code {code}",
+            hint="run the recipe's commands by hand to see more",
+        )
+        self.code = code
         self.output = output
 
 
@@ -60,15 +70,16 @@ class Compiler:
     cc: str
 
     def command(self, level: Level) -> str:
-        """Answer what `{cc}` stands for: only bubblewrap shows the compiler at a fixed path."""
+        """Answer what `{cc}` stands for: without a sandbox the compiler has no fixed path."""
         if self.home is None or level is Level.BUBBLEWRAP:
             return self.cc
-        return self.cc.replace(self.inside, str(self.home))
+        place = str(self.home) if level is Level.NONE else f"{_STAGE}{self.inside}"
+        return self.cc.replace(self.inside, place)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One build: a tar archive of the source, commands with `{cc}` left in, and its outputs."""
+    """One build: a tar archive of the source, commands word by word, and its outputs."""
 
     archive: bytes
     commands: tuple[tuple[str, ...], ...]
@@ -102,16 +113,16 @@ def _sha256(path: Path) -> str:
 def best_level() -> Level:
     """Answer the best level that works here, by trying."""
     for level in (Level.BUBBLEWRAP, Level.UNSHARE):
-        with tempfile.TemporaryDirectory(prefix="fwseal-") as work:
-            wrapped = _wrapped(level, ("true",), work=Path(work), compiler=None)
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="fwseal-") as folder:
+                wrapped = _wrapped(level, ("true",), work=_laid_out(folder), compiler=None)
                 done = subprocess.run(  # noqa: S603 - our own arguments
                     wrapped, env=_environment(0), capture_output=True, timeout=20, check=False
                 )
-            except (FileNotFoundError, subprocess.TimeoutExpired):
-                continue
-            if done.returncode == 0:
-                return level
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if done.returncode == 0:
+            return level
     return Level.NONE
 
 
@@ -124,12 +135,10 @@ def build(job: Job, level: Level) -> dict[str, bytes]:
     end = time.monotonic() + TIME_LIMIT
     try:
         with tempfile.TemporaryDirectory(prefix="fwseal-build-") as folder:
-            work = Path(folder)
+            work = _laid_out(folder)
             _unpack(job.archive, work)
-            cc = job.compiler.command(level)
             for command in job.commands:
-                words = tuple(word.replace("{cc}", cc) for word in command)
-                wrapped = _wrapped(level, words, work=work, compiler=job.compiler)
+                wrapped = _wrapped(level, command, work=work, compiler=job.compiler)
                 _run(wrapped, work, _environment(job.epoch), end)
             return {name: _output(work, name) for name in job.outputs}
     except OSError as error:
@@ -138,11 +147,19 @@ def build(job: Job, level: Level) -> dict[str, bytes]:
         ) from None
 
 
+def _laid_out(folder: str) -> Path:
+    """Answer the work folder in a new temporary one; beside it is room to show the compiler."""
+    work = Path(folder, "build")
+    work.mkdir()
+    Path(folder, "toolchain").mkdir()
+    return work
+
+
 def _unpack(data: bytes, work: Path) -> None:
     """Lay the source out, modes normal, no link that leads out of it; raises `Misuse`."""
     # By hand, since tarfile's own filters are missing from Python before 3.11.4. Git's archives
-    # hold folders, files and symbolic links, and nothing stands below a link.
-    links = []
+    # hold folders, files and symbolic links, and git refuses names that lead out.
+    links = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive:
             place = work / member.name
@@ -152,10 +169,18 @@ def _unpack(data: bytes, work: Path) -> None:
                 place.write_bytes(content.read())
                 place.chmod(0o755 if member.mode & 0o100 else 0o644)
             elif member.issym():
-                place.symlink_to(member.linkname)
-                links.append(place)
+                links[place] = member.linkname
             else:
                 place.mkdir(exist_ok=True)
+                place.chmod(0o755)
+    # Links last: a crafted tree has a link and a folder of one name, and files would go through.
+    for place, aim in links.items():
+        if place.exists():
+            raise Misuse(
+                f"{place.relative_to(work)} is a link and a folder or file at once",
+                hint="git fsck finds what is wrong with the commit",
+            )
+        place.symlink_to(aim)
     for place in links:
         if not _inside(work, place):
             raise Misuse(
@@ -194,17 +219,15 @@ def _run(words: list[str], work: Path, environment: dict[str, str], end: float) 
         if code != 0:
             said.seek(max(0, said.seek(0, os.SEEK_END) - (1 << 16)))
             lines = said.read().decode(errors="replace").splitlines()[-_TAIL:]
-            raise BuildFailed(
-                f"a command of the build failed with exit code {code}",
-                output=tuple(lines),
-                hint="run the recipe's commands by hand to see more",
-            )
+            raise BuildFailed(code, output=tuple(lines))
 
 
 def _output(work: Path, name: str) -> bytes:
     path = work / name
     if not _inside(work, path) or not path.is_file():
         raise Misuse(f"the build made no output {name}", hint="correct outputs in the recipe")
+    if path.stat().st_size > _MAX_OUTPUT:
+        raise Misuse(f"output {name} is larger than {_MAX_OUTPUT} bytes", hint="strip the file")
     return path.read_bytes()
 
 
@@ -224,14 +247,14 @@ def _environment(epoch: int) -> dict[str, str]:
     }
 
 
-_MOUNTED = """
+_MOUNTED = f"""
 set -e
 umask 022
-mount -t tmpfs none /mnt
-mkdir /mnt/build
-mount --bind "$1" /mnt/build
-cd /mnt/build
-shift
+if [ "$2" ]; then mount --bind "$2" "$1/toolchain"; fi
+mount --rbind "$1" {_STAGE}
+cd {_STAGE}/build
+hostname build || :
+shift 2
 exec "$@"
 """
 
@@ -244,10 +267,13 @@ def _wrapped(
     if level is Level.UNSHARE:
         return [
             "unshare", "--user", "--map-root-user", "--mount", "--net", "--ipc", "--uts", "--pid",
-            "--fork", "--kill-child", "sh", "-c", _MOUNTED, "sh", str(work), *words,
+            "--fork", "--kill-child", "sh", "-c", _MOUNTED, "sh", str(work.parent),
+            str(compiler.home) if compiler and compiler.home else "", *words,
         ]  # fmt: skip
+    # Root keeps its capabilities unless told, and could mount what is read-only anew.
     arguments = [
         "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "build",
+        "--cap-drop", "ALL",
         "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",  # noqa: S108
         "--bind", str(work), "/build", "--chdir", "/build",
     ]  # fmt: skip

@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
         images[one.file] = files.read(beside) if content is None else content
     _, manifest = author.finalized(release, recipe.manifest, images)
     if options.dry_run:
+        if not options.key.startswith("file:"):
+            signers.load(options.keyring)[0].named(options.key)
         text = f"{options.key} would sign a manifest of {len(manifest)} bytes"
         render.result(text, {"would_sign": options.key}, as_json=options.json)
         return render.EXIT_OK

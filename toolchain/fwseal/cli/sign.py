@@ -46,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
     read, spec = files.reader(folder), _spec(folder, release)
     what = f"{release.name} {release.version}, sequence number {release.sequence_number}"
     with signers.Signers(keyring, home) as open_signers:
-        for role in roles:
-            signer = open_signers.of(keys[role])
+        # Every key answers before the first one signs.
+        opened = [(role, open_signers.of(keys[role])) for role in roles]
+        for role, signer in opened:
             signers.say(signer, f"{what}, as {role}", verbose=options.verbose)
             sign = signing.sign_boot if role == signing.BOOT else signing.sign_release
             grown = sign(release, spec, read=read, signer=signer)
