@@ -199,7 +199,7 @@ def test_release_that_is_not_above_the_published_one_is_refused_and_nothing_is_w
     made, files = release(number, payload_of(number))
     for attempt in (
         lambda: publishing.publish(store, made, files, signers=KEYS, now=NOW),
-        lambda: publishing.plan(store, made, files, now=NOW),
+        lambda: publishing.plan(store, made, files),
     ):
         with pytest.raises(Refused) as caught:
             attempt()
@@ -240,7 +240,7 @@ def test_unsigned_release_is_misuse_and_nothing_is_written(
     with pytest.raises(Misuse):
         publishing.publish(store, made, files, signers=KEYS, now=NOW)
     with pytest.raises(Misuse):
-        publishing.plan(store, made, files, now=NOW)
+        publishing.plan(store, made, files)
     assert store.writes == []
 
 
@@ -343,8 +343,8 @@ def test_repository_whose_metadata_expired_is_published_to_and_both_clients_acce
 
 def test_plan_names_what_publish_lists_and_writes_nothing(store: MemoryStore) -> None:
     made, files = release(3)
-    planned = publishing.plan(store, made, files, now=NOW)
-    assert publishing.plan(MemoryStore(), made, files, now=NOW) == planned
+    planned = publishing.plan(store, made, files)
+    assert publishing.plan(MemoryStore(), made, files) == planned
     assert store.writes == []
     assert publishing.publish(store, made, files, signers=KEYS, now=NOW).targets == planned
 

@@ -209,6 +209,7 @@ class Rots:
         self._board = board
         self._inner = driver.SlotStorage(device(board.flash))
         self.capacity = self._inner.capacity
+        self.holds = self._inner.holds
         self.begin = self._inner.begin
         self.append = self._inner.append
         self.finish = self._inner.finish
@@ -226,7 +227,7 @@ def test_storage_that_rots_after_the_install_is_found_by_validation_and_never_bo
         driver.install(
             sealed(),
             profile=PROFILE,
-            installed=Installed(sequence_number=1, confirmed={}),
+            installed=Installed(sequence_number=1, confirmed=frozenset()),
             storage=Rots(board),
             fetcher=Files({URI: NEW}),
         )
@@ -280,7 +281,7 @@ def test_power_cut_after_the_trailer_and_before_the_commit_leaves_the_number_and
     driver.install(
         sealed(),
         profile=PROFILE,
-        installed=Installed(sequence_number=1, confirmed={}),
+        installed=Installed(sequence_number=1, confirmed=frozenset()),
         storage=driver.SlotStorage(slots),
         fetcher=Files({URI: NEW}),
     )
@@ -361,8 +362,67 @@ def test_desk_check_on_scratch_storage_refuses_as_the_device_does(name: str) -> 
         driver.install(
             offered,
             profile=PROFILE,
-            installed=Installed(sequence_number=None, confirmed={}),
+            installed=Installed(sequence_number=None, confirmed=frozenset()),
             storage=driver.Scratch(frozenset(DigestAlgorithm)),
             fetcher=source,
         )
     assert caught.value.reason is reason
+
+
+def test_offer_repeated_with_a_bad_payload_leaves_the_update_that_waits_to_boot(
+    board: Device,
+) -> None:
+    board.offer(sealed(), Files({URI: NEW}))
+    waiting = bytes(board.flash.cells)
+    board.offer(sealed(), Files({URI: b"garbage" * 400}))
+    assert bytes(board.flash.cells) == waiting
+    board.offer(sealed(), Files({}))
+    assert bytes(board.flash.cells) == waiting
+
+
+def test_equal_number_is_no_retry_where_nobody_knows_what_is_confirmed() -> None:
+    unknown = Installed(sequence_number=2)
+    with pytest.raises(Refused) as caught:
+        driver.install(
+            sealed(),
+            profile=PROFILE,
+            installed=unknown,
+            storage=driver.Scratch(frozenset(DigestAlgorithm)),
+            fetcher=Files({URI: NEW}),
+        )
+    assert caught.value.reason is Reason.ROLLBACK
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\x00" * 900, Reason.MALFORMED),
+        (image("1.1.0")[:-1] + b"\x00", None),
+        (image("1.0.0", b"other"), Reason.VERSION_MISMATCH),
+        (image("0.9.0"), Reason.VERSION_MISMATCH),
+    ],
+)
+def test_image_that_would_never_boot_is_refused_before_its_trailer_and_number(
+    board: Device, payload: bytes, reason: Reason | None
+) -> None:
+    slots = device(board.flash)
+    storage = driver.SlotStorage(slots, images=True)
+    known = Installed(sequence_number=1, confirmed=slots.confirmed())
+
+    def offer() -> driver.Evidence:
+        return driver.install(
+            sealed(payload),
+            profile=PROFILE,
+            installed=known,
+            storage=storage,
+            fetcher=Files({URI: payload}),
+        )
+
+    if reason is None:  # the signature is the boot stage's to check; the digest is right
+        assert offer()
+        assert boots_next(board.flash) == 1
+        return
+    with pytest.raises(Refused) as caught:
+        offer()
+    assert caught.value.reason is reason
+    assert boots_next(board.flash) == 0

@@ -116,7 +116,7 @@ def test_single_image_is_fetched_measured_validated_and_finished_in_this_order()
     measure = Measure(COMPONENT, DigestAlgorithm.SHA256)
     assert run(manifest()) == (
         [
-            Fetch(COMPONENT, Uri("app.bin"), len(PAYLOAD)),
+            Fetch(COMPONENT, Uri("app.bin"), len(PAYLOAD), DIGEST),
             measure,
             measure,
             Finish((COMPONENT,), 2),
@@ -215,7 +215,7 @@ def test_digest_of_another_algorithm_is_measured_with_that_one_and_a_size_is_not
     shared = (Override({**IDENTITY, Parameter.IMAGE_DIGEST: digest}), VENDOR_OK)
     effects, reason = run(manifest(shared=shared))
     assert reason is None
-    assert effects[0] == Fetch(COMPONENT, Uri("app.bin"), None)
+    assert effects[0] == Fetch(COMPONENT, Uri("app.bin"), None, digest)
     assert effects[1] == Measure(COMPONENT, DigestAlgorithm.SHA512)
     lying = processor.start(admitted(manifest(shared=shared)))[0]
     lying = processor.step(lying, Fetched())[0]
@@ -301,7 +301,10 @@ def test_equal_number_is_a_retry_only_while_its_image_is_not_the_confirmed_one()
     for confirmed in (frozenset[Digest](), frozenset({OTHER})):
         assert admitted(manifest(), installed=Installed(sequence_number=2, confirmed=confirmed))
     nothing_named = manifest(shared=(Override(IDENTITY), VENDOR_OK), install=None)
-    assert refused(nothing_named, Installed(sequence_number=2)) is Reason.ROLLBACK
+    assert (
+        refused(nothing_named, Installed(sequence_number=2, confirmed=frozenset()))
+        is Reason.ROLLBACK
+    )
 
 
 def test_equal_number_is_carried_out_where_the_profile_says_reapply_but_a_lower_never() -> None:
@@ -326,8 +329,8 @@ def test_parameters_and_measurements_of_two_components_are_never_mixed_up() -> N
     effects, reason = run(what, device)
     assert reason is Reason.DIGEST_MISMATCH
     assert effects == [
-        Fetch(COMPONENT, Uri("a.bin"), len(PAYLOAD)),
-        Fetch(SECOND, Uri("b.bin"), 5),
+        Fetch(COMPONENT, Uri("a.bin"), len(PAYLOAD), DIGEST),
+        Fetch(SECOND, Uri("b.bin"), 5, OTHER),
         Measure(COMPONENT, DigestAlgorithm.SHA256),
         Measure(SECOND, DigestAlgorithm.SHA256),
     ]

@@ -50,7 +50,7 @@ class Board:
             envelope,
             profile=self.profile,
             installed=self.installed(),
-            storage=driver.SlotStorage(self.slots),
+            storage=driver.SlotStorage(self.slots, images="mcuboot" in self.profile.formats),
             fetcher=fetcher,
         )
         self.state.commit(done.sequence_number)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     content["envelope.suit"] = read("envelope.suit")
     keyring, home = signers.load(options.keyring)
     store = DirStore(place)
-    targets = publishing.plan(store, release, content, now=now)
+    targets = publishing.plan(store, release, content)
     if options.dry_run:
         text = "\n".join(f"would publish {path}" for path in targets)
         render.result(text, {"would_publish": list(targets)}, as_json=options.json)

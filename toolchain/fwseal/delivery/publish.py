@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Refused, Unavailable
@@ -20,7 +21,6 @@ from fwseal.tuf.repository import NewTarget, Signers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from fwseal.delivery.dirstore import Store
     from fwseal.tuf.trusted import Trusted
@@ -76,7 +76,7 @@ def publish(
     another publisher won.
     """
     ready(release)
-    have = _current(store, now)
+    have = _current(store)
     added = _targets(release, files)
     _newer(have.trusted, release)
     repository.check_signers(have.trusted.root.signed, signers)
@@ -87,14 +87,12 @@ def publish(
     return Published(targets=tuple(one.path for one in new), timestamp=version)
 
 
-def plan(
-    store: Store, release: Release, files: Mapping[str, bytes], *, now: datetime
-) -> tuple[str, ...]:
-    """Answer the target paths `publish` would list; raises as it does, and writes nothing."""
+def plan(store: Store, release: Release, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Answer the target paths `publish` would list; raises as it does, keys aside."""
     ready(release)
     added = _targets(release, files)
     if store.read(f"{METADATA}/timestamp.json") is not None:
-        _newer(_current(store, now).trusted, release)
+        _newer(_current(store).trusted, release)
     return tuple(one.path for one, _ in added)
 
 
@@ -106,7 +104,7 @@ def ready(release: Release) -> None:
         )
 
 
-def _current(store: Store, now: datetime) -> _Repository:
+def _current(store: Store) -> _Repository:
     """Answer the repository as it stands, verified from its newest root down.
 
     Expired metadata is no obstacle here: publishing is the cure.
@@ -117,7 +115,7 @@ def _current(store: Store, now: datetime) -> _Repository:
     while (data := store.read(f"{METADATA}/{version}.root.json")) is not None:
         have = trusted.next_root(have, data)
         version += 1
-    epoch = now.replace(year=2000, month=1, day=1)
+    epoch = datetime.min.replace(tzinfo=UTC)
     timestamp = _must(store, "timestamp.json")
     have = trusted.timestamp(have, timestamp, epoch)
     number = trusted.snapshot_meta(have).version

@@ -38,6 +38,10 @@ class Storage(Protocol):
         """Answer how many bytes a component may have."""
         ...
 
+    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:
+        """Answer whether exactly that content is there already, waiting to be used."""
+        ...
+
     def begin(self, component: ComponentId) -> None:
         """Make room for a component; what was there is gone."""
         ...
@@ -119,6 +123,9 @@ def install(
 
 
 def _fetch(effect: Fetch, storage: Storage, source: Fetcher) -> None:
+    component, size, digest = effect.component, effect.size, effect.digest
+    if size is not None and digest is not None and storage.holds(component, size, digest):
+        return  # a retry must not destroy what the first try has installed
     if effect.size is not None and effect.size > storage.capacity:
         raise Refused(
             Reason.STORAGE_FULL,
@@ -161,6 +168,10 @@ class Scratch:
         self._running: dict[ComponentId, dict[DigestAlgorithm, Hash]] = {}
         self._sizes: dict[ComponentId, int] = {}
 
+    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002
+        """Answer no: nothing is kept."""
+        return False
+
     def begin(self, component: ComponentId) -> None:
         """Start the component's hashes."""
         self._running[component] = {one: one.new() for one in self._algorithms}
@@ -186,8 +197,10 @@ class Scratch:
 class SlotStorage:
     """Storage of a device with two MCUboot slots and one component."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, *, images: bool = False) -> None:
+        """Write to the slot that is not needed; `images`: only what its boot stage will start."""
         self._slots = slots
+        self._images = images
         self._slot = slots.to_write()
         self._size = 0
 
@@ -195,6 +208,19 @@ class SlotStorage:
     def capacity(self) -> int:
         """Answer how long an image file may be."""
         return self._slots.layout.max_image
+
+    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002
+        """Answer whether the slot holds that file, bootable and not tried yet."""
+        view = self._slots.view()[self._slot]
+        found = (
+            view.bootable
+            and not view.tried
+            and size <= self.capacity
+            and self._slots.digest(self._slot, size, digest.algorithm).fits(digest)
+        )
+        if found:
+            self._size = size
+        return found
 
     def begin(self, component: ComponentId) -> None:  # noqa: ARG002 - one component
         """Erase the slot that is not needed to boot."""
@@ -211,6 +237,11 @@ class SlotStorage:
         return Measured(self._size, self._slots.digest(self._slot, self._size, algorithm))
 
     def finish(self, components: tuple[ComponentId, ...]) -> None:
-        """Write the trailer magic of what was written."""
+        """Write the trailer magic of what was written.
+
+        Raises `Refused` (malformed, version-mismatch) for an image that would never boot.
+        """
         if components:
+            if self._images:
+                self._slots.check_bootable(self._slot)
             self._slots.activate(self._slot)

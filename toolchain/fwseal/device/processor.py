@@ -44,11 +44,12 @@ PARAMETERS = frozenset({
 class Installed:
     """What the device holds: the highest number accepted, and the confirmed image's digests.
 
-    `confirmed` names one file by every algorithm a manifest may use.
+    `confirmed` names one file by every algorithm a manifest may use; None where nobody knows, and
+    then no offer is a retry.
     """
 
     sequence_number: int | None
-    confirmed: frozenset[Digest] = frozenset()
+    confirmed: frozenset[Digest] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,15 @@ class Applicable:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fetch:
-    """Write the payload at `uri` into a component; `size` in bytes where the manifest says it."""
+    """Write the payload at `uri` into a component.
+
+    `size` in bytes and `digest` are what the manifest has said of it so far, or None.
+    """
 
     component: ComponentId
     uri: Uri
     size: int | None
+    digest: Digest | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -155,7 +160,8 @@ def _newer(manifest: Manifest, profile: DeviceProfile, installed: Installed) -> 
             for step in manifest.steps()
             if isinstance(step, Override) and Parameter.IMAGE_DIGEST in step.parameters
         ]
-        if any(digest not in installed.confirmed for digest in wanted):
+        confirmed = installed.confirmed
+        if confirmed is not None and any(digest not in confirmed for digest in wanted):
             return
     raise Refused(
         Reason.ROLLBACK,
@@ -279,7 +285,13 @@ def _plain(state: State, command: Plain) -> Effect | None:
     uri, size = _parameter(state, Parameter.URI), _parameter(state, Parameter.IMAGE_SIZE)
     if not isinstance(uri, str):
         raise Refused(Reason.COMMAND_FAILED, "fetch without a uri")  # SUIT manifest-37 8.4.10.4
-    return Fetch(_component(state), Uri(uri), size if isinstance(size, int) else None)
+    digest = _parameter(state, Parameter.IMAGE_DIGEST)
+    return Fetch(
+        _component(state),
+        Uri(uri),
+        size if isinstance(size, int) else None,
+        digest if isinstance(digest, Digest) else None,
+    )
 
 
 def _image_match(state: State, section: ManifestKey, found: Measured) -> None:

@@ -111,6 +111,35 @@ class Slots:
         except Refused:
             return False
 
+    def check_bootable(self, index: int) -> None:
+        """Return when the boot stage will start the image in a slot once its trailer stands.
+
+        Raises `Refused`: malformed for what is no image of this device, version-mismatch for one
+        that is not above the confirmed image, which would be started instead.
+        """
+        views = self.view()
+        header = views[index].header
+        layout = self.layout
+        if (
+            header is None
+            or not self._intact(views[index])
+            or (header.load_address, header.header_size, header.flags)
+            != (layout.load_address, layout.header_size, mcuboot.RAM_LOAD)
+        ):
+            raise Refused(Reason.MALFORMED, "the payload is not an image this device can boot")
+        for other in views:
+            if (
+                other.index != index
+                and other.header is not None
+                and other.bootable
+                and self._intact(other)
+                and header.version <= other.header.version
+            ):
+                raise Refused(
+                    Reason.VERSION_MISMATCH,
+                    f"image {header.version} is not above {other.header.version}, which stays",
+                )
+
     def confirmed(self) -> frozenset[Digest]:
         """Answer the digests, by each algorithm, of the file in the newest confirmed slot."""
         found = [one for one in self.view() if one.bootable and one.confirmed]

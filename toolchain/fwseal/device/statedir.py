@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from fwseal.image.memory_map import Region
 
+_DAMAGED, _ANEW = "the device's state.json is damaged", "provision the device anew"
+
 ROLES = ("root", "timestamp", "snapshot", "targets")
 
 
@@ -96,11 +98,12 @@ class StateDir:
         try:
             body = json.loads((self.path / "state.json").read_bytes())
             number, emulator = body["sequence_number"], body["emulator"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Misuse(f"the device's state.json is damaged: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise Misuse(_DAMAGED, hint=_ANEW) from None
         # A number that cannot be read must never pass for none: that would undo every rollback.
-        if not (number is None or type(number) is int) or type(emulator) is not str:
-            raise Misuse("the device's state.json is damaged", hint="provision the device anew")
+        known = number is None or (type(number) is int and 0 <= number < 2**64)
+        if not known or type(emulator) is not str:
+            raise Misuse(_DAMAGED, hint=_ANEW)
         return number, emulator
 
     def _write(self, sequence_number: int | None, emulator: str) -> None:

@@ -7,6 +7,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import (
     Metadata,
     MetaFile,
@@ -18,7 +19,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import FwsealError, Misuse
 from fwseal.tuf.keys import TufSigner
 
 if TYPE_CHECKING:
@@ -166,5 +167,11 @@ def _expiry(role: str, now: datetime) -> datetime:
 
 def _sealed(signed: Root | Targets | Snapshot | Timestamp, signers: Signers) -> bytes:
     metadata: Metadata[Any] = Metadata(signed)
-    metadata.sign(TufSigner(signers.of(signed.type)))
+    try:
+        metadata.sign(TufSigner(signers.of(signed.type)))
+    except UnsignedMetadataError as error:
+        # python-tuf wraps whatever a signer raises; what a token said is the answer.
+        if isinstance(error.__cause__, FwsealError):
+            raise error.__cause__ from None
+        raise
     return metadata.to_bytes(_SERIALIZER)
