@@ -130,10 +130,12 @@ def test_a_small_image_becomes_a_release_with_all_its_files(shop: Path) -> None:
         ),
         pytest.param([(0, elves.vectors(0))], 2, None, id="linked elsewhere"),
         pytest.param(
-            [(elves.LOAD, elves.vectors()), (0x20070000, bytes(0x10000))], 2, None,
+            [(elves.LOAD, elves.vectors()), (0x20070000, bytes(0x20000))], 1, "storage-full",
             id="second segment past the slot",
         ),
-        pytest.param([(elves.LOAD, elves.vectors(size=0x80000))], 2, None, id="past the slot"),
+        pytest.param(
+            [(elves.LOAD, elves.vectors(size=0x80000))], 1, "storage-full", id="past the slot"
+        ),
         pytest.param(
             [(elves.LOAD, elves.vectors(size=0x7EE00))], 1, "storage-full",
             id="fits without its TLVs only",
@@ -190,8 +192,7 @@ def test_a_raw_image_must_lie_where_the_device_runs_code(shop: Path) -> None:
         ('[manifest]\ntemplate = "single-image"', ""),
         (
             "[manifest]",
-            '[[payload]]\nfile = "demo-plc.bin"\ncomponent = ["01"]\nformat = "raw"\n'
-            'uri = "2/other.bin"\n\n[manifest]',
+            '[[payload]]\nfile = "demo-plc.bin"\ncomponent = ["01"]\nformat = "raw"\n\n[manifest]',
         ),
     ],
     ids=["no manifest", "two payloads"],

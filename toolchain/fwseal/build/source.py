@@ -63,7 +63,8 @@ def _borrowing(
         raise Misuse(
             "the project is in no work tree of git", hint="build in a clone with its files"
         )
-    return environment | {
+    mute = ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
+    return {key: value for key, value in environment.items() if key not in mute} | {
         "GIT_DIR": str(folder / ".git"),
         "GIT_WORK_TREE": os.fsdecode(top.removesuffix(b"\n")),
         "GIT_OBJECT_DIRECTORY": str(repository / os.fsdecode(objects.removesuffix(b"\n"))),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from fwseal.base.release import Release
 from fwseal.cli import files, project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 FILE = "release.json"
@@ -26,6 +28,28 @@ def load(path: Path) -> Release:
     found = Release.from_json(files.read(path / FILE), where=FILE)
     plain_name(found.line, what="product line")  # it becomes part of a path
     return found
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Keep every other writer out of a release directory; raises `Unavailable` when one is in."""
+    import fcntl  # POSIX only, and only for writers
+
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        yield  # there is nothing to write in, as whoever reads it will say
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Unavailable(
+            f"another command is writing to {project.shown(path)}", hint="wait until it is done"
+        ) from None
+    else:
+        yield
+    finally:
+        os.close(handle)
 
 
 def create(path: Path, release: Release, content: Mapping[str, bytes]) -> None:

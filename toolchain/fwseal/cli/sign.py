@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
+from fwseal.base.release import PayloadFormat, Release, State
 from fwseal.base.tables import Table
+from fwseal.build import recipe as recipes
+from fwseal.build.run import unbuilt
 from fwseal.cli import files, main, releasedir, render, signers
 from fwseal.signing import release as signing
-from fwseal.suit import author
 
 if TYPE_CHECKING:
     import argparse
 
-    from fwseal.base.release import Release
+    from fwseal.cose.keys import PublicKey
+    from fwseal.signing.keyring import Keyring
+    from fwseal.suit import author
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +36,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sign what is left, or what one role has left."""
+    with releasedir.writing(options.release):
+        return _sign(options)
+
+
+def _sign(options: argparse.Namespace) -> int:
     folder: Path = options.release
     release = releasedir.load(folder)
     if not release.payloads:
         raise Misuse(f"release {release.name} ships no payload", hint="there is nothing to sign")
     left = signing.remaining(release)
+    if options.role == signing.BOOT and _raw(release):
+        raise Misuse(f"release {release.name} ships no MCUboot image", hint="--as release")
+    if options.role == signing.RELEASE and signing.BOOT in left:
+        raise Misuse("the images are not signed yet", hint="fwseal sign RELEASE --as boot")
     roles = tuple(role for role in left if options.role in (None, role))
     keyring, home = signers.load(options.keyring)
     keys = {role: keyring.for_role(role, line=release.line) for role in roles}
@@ -44,14 +59,17 @@ def run(options: argparse.Namespace) -> int:
         render.result("\n".join(lines), would, as_json=options.json)
         return render.EXIT_OK
     read, spec = files.reader(folder), _spec(folder, release)
+    boot = _boot_key(keyring, release)
     what = f"{release.name} {release.version}, sequence number {release.sequence_number}"
     with signers.Signers(keyring, home) as open_signers:
         # Every key answers before the first one signs.
         opened = [(role, open_signers.of(keys[role])) for role in roles]
         for role, signer in opened:
             signers.say(signer, f"{what}, as {role}", verbose=options.verbose)
-            sign = signing.sign_boot if role == signing.BOOT else signing.sign_release
-            grown = sign(release, spec, read=read, signer=signer)
+            if role == signing.BOOT:
+                grown = signing.sign_boot(release, spec, read=read, signer=signer)
+            else:
+                grown = signing.sign_release(release, spec, read=read, signer=signer, boot=boot)
             release = grown.release
             releasedir.grow(folder, release, grown.files)
     signed = [f"{keys[role].label} signed {what}, as {role}" for role in roles]
@@ -64,6 +82,17 @@ def run(options: argparse.Namespace) -> int:
     return render.EXIT_OK
 
 
+def _raw(release: Release) -> bool:
+    return all(one.format is PayloadFormat.RAW for one in release.payloads)
+
+
+def _boot_key(keyring: Keyring, release: Release) -> PublicKey | None:
+    """Answer the key the release's MCUboot images are signed with, None where it has none."""
+    if _raw(release):
+        return None
+    return keyring.for_role(signing.BOOT, line=release.line).public
+
+
 def _spec(folder: Path, release: Release) -> author.Spec | None:
     """Answer the `[manifest]` part of the recipe that was built; raises `Refused` for another."""
     data = files.read(folder / "recipe.toml")
@@ -71,5 +100,21 @@ def _spec(folder: Path, release: Release) -> author.Spec | None:
         raise Refused(
             Reason.DIGEST_MISMATCH, "recipe.toml is not the one that was built", where="recipe.toml"
         )
-    recipe = Table.parse(files.decoded(data, where="recipe.toml"), where="recipe.toml")
-    return author.spec(recipe.table("manifest")) if recipe.has("manifest") else None
+    text = files.decoded(data, where="recipe.toml")
+    recipe = recipes.recipe(Table.parse(text, where="recipe.toml"))
+    vendor, product = uuid.UUID(release.vendor_id), uuid.UUID(release.class_id)
+    planned = unbuilt(recipe, data, vendor_id=vendor, class_id=product)
+    if _plan(release) != _plan(planned):
+        raise Refused(
+            Reason.LAYERS_DISAGREE, "release.json is not what its recipe says", where="release.json"
+        )
+    return recipe.manifest
+
+
+def _plan(release: Release) -> Release:
+    """Answer a release without what its steps add."""
+    payloads = tuple(
+        dataclasses.replace(one, unsigned_sha256="", size=0, sha256="", sha512="")
+        for one in release.payloads
+    )
+    return dataclasses.replace(release, state=State.BUILT, payloads=payloads)

@@ -14,12 +14,16 @@ from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import Role
 from fwseal.base.reasons import Reason
 from fwseal.base.release import PayloadFormat, Release, State
+from fwseal.image import mcuboot
+from fwseal.image.verify import verify
 from fwseal.signing.sign import sign_envelope, sign_image
 from fwseal.suit import author
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fwseal.base.release import Payload
+    from fwseal.cose.keys import PublicKey
     from fwseal.cose.signer import Signer
 
 BOOT, RELEASE = Role("boot"), Role("release")
@@ -70,16 +74,24 @@ def sign_boot(
 
 
 def sign_release(
-    release: Release, spec: author.Spec | None, *, read: Callable[[str], bytes], signer: Signer
+    release: Release,
+    spec: author.Spec | None,
+    *,
+    read: Callable[[str], bytes],
+    signer: Signer,
+    boot: PublicKey | None,
 ) -> Grown:
-    """Answer the release with its envelope.
+    """Answer the release with its envelope; `boot` is the key that signed the MCUboot images.
 
     Raises `Misuse` before the images are signed, `Refused` (layers-disagree) when manifest.cbor is
-    not the manifest of exactly these payloads: the key signs nothing it was not meant for.
+    not the manifest of exactly these payloads, or a payload not the image that was built: the key
+    signs nothing it was not meant for.
     """
     if BOOT in remaining(release):
         raise Misuse("the images are not signed yet", hint="fwseal sign RELEASE --as boot")
     images = {one.file: read(f"payloads/{one.file}") for one in release.payloads}
+    for payload in release.payloads:
+        _check_payload(release, payload, images[payload.file], boot)
     manifest = read("manifest.cbor")
     if author.finalized(release, spec, images) != (release, manifest):
         raise Refused(
@@ -92,3 +104,21 @@ def sign_release(
         release=dataclasses.replace(release, state=State.SIGNED),
         files={"envelope.suit": envelope},
     )
+
+
+def _check_payload(release: Release, payload: Payload, data: bytes, boot: PublicKey | None) -> None:
+    """Return when a final payload is what was built, for this version and number."""
+    if payload.format is PayloadFormat.RAW or boot is None:
+        digest, said = sha256_hex(data), payload.unsigned_sha256
+    else:
+        image = verify(data, anchors=(boot,)).image
+        version = mcuboot.Version.parse(release.version)
+        counter = int.from_bytes(image.one(mcuboot.Tlv.SEC_CNT) or b"", "little")
+        digest = f"{image.digest().hex()} {image.header.version} {counter}"
+        said = f"{payload.unsigned_sha256} {version} {release.sequence_number}"
+    if digest != said:
+        raise Refused(
+            Reason.LAYERS_DISAGREE,
+            f"{payload.file} is {digest}, the release says {said}",
+            where=f"payloads/{payload.file}",
+        )
