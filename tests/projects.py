@@ -64,7 +64,7 @@ def schema(name: str) -> dict[str, Any]:
 
 def environment(**changes: str | None) -> dict[str, str]:
     """Answer ours without what would steer a token, and with the changes; None removes."""
-    without = ("SOFTHSM2_CONF", "FWSEAL_PIN", "NO_COLOR")
+    without = ("SOFTHSM2_CONF", "FWSEAL_PIN", "NO_COLOR", "FORCE_COLOR")
     found = {key: value for key, value in os.environ.items() if key not in without}
     for key, value in changes.items():
         found.pop(key, None)
@@ -154,7 +154,10 @@ def _checked(
 ) -> Done:
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
-    body = check_answer(words, code, done.stdout) if as_json else {}
+    is_dut = words[0] == "device" and "--help" not in words
+    body = check_answer(words, code, done.stdout) if as_json or is_dut else {}
+    if is_dut and not as_json:
+        return Done(code=done.returncode, out=done.stdout, err=done.stderr, body=body)
     # A verdict with --json is a result, and says nothing else.
     check_talk(done.stderr, failed=bool(code) and not (as_json and "error" not in body))
     return Done(code=done.returncode, out=done.stdout, err=done.stderr, body=body)

@@ -6,7 +6,6 @@ import io
 import struct
 import subprocess
 import tarfile
-from pathlib import Path
 
 import boards
 import workshop
@@ -139,16 +138,3 @@ def order(text: str, source: bytes, *, commit: str = "ab" * 20) -> Order:
         vendor_id=workshop.VENDOR,
         class_id=workshop.CLASS,
     )
-
-
-def running(marker: str) -> list[str]:
-    """Answer the processes whose command line holds the marker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes()
-        except OSError:
-            continue
-        if marker.encode() in words:
-            found.append(path.parent.name)
-    return found

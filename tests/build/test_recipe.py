@@ -1,165 +1,175 @@
-"""A recipe is read whole or refused; a placeholder is filled once, and only by what was declared."""
+"""A recipe is data: what it does not know it refuses, and what it declares is all there is."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from build.benches import RECIPE, changed, parsed
-from formats.refusals import misuse
+from fwseal.base.errors import Misuse
 from fwseal.base.release import PayloadFormat
-from fwseal.build.recipe import Recipe, expanded
+from fwseal.base.tables import Table
+from fwseal.build import recipe
 
-BAD = {
-    "an unknown table": ("[product]", "[extra]\n[product]"),
-    "an unknown key of product": ('line = "plc"', 'line = "plc"\nlines = "plc"'),
-    "an unknown key of source": ('paths = ["."]', 'paths = ["."]\nbranch = "main"'),
-    "an unknown key of toolchain": ('compiler = "zig"', 'compiler = "zig"\nflags = "-O3"'),
-    "an unknown key of build": ("outputs = [", 'shell = "sh"\noutputs = ['),
-    "an unknown key of payload": ('component = ["00"]', 'component = ["00"]\nslot = 1'),
-    "an unknown key of manifest": ('template = "single-image"', 'template = "single-image"\nx = 1'),
-    "no name": ('name = "app"\n', ""),
-    "a name that is a path": ('name = "app"', 'name = "../app"'),
-    "a line that is a path": ('line = "plc"', 'line = "a/b"'),
-    "a name with a control character": ('name = "app"', 'name = "a\\u001b[31m"'),
-    "a negative sequence number": ("sequence-number = 7", "sequence-number = -1"),
-    "a sequence number of 65 bits": ("sequence-number = 7", f"sequence-number = {2**64}"),
-    "a sequence number that is a truth": ("sequence-number = 7", "sequence-number = true"),
-    "a branch for a commit": ('commit = "HEAD"', 'commit = "main"'),
-    "an option for a commit": ('commit = "HEAD"', 'commit = "--output=x"'),
-    "a short commit": ('commit = "HEAD"', 'commit = "abcdef0"'),
-    "a commit in capitals": ('commit = "HEAD"', f'commit = "{"AB" * 20}"'),
-    "a commit and a line": ('commit = "HEAD"', 'commit = "HEAD\\n"'),
-    "no paths": ('paths = ["."]', "paths = []"),
-    "a path that is a number": ('paths = ["."]', "paths = [1]"),
-    "an empty path": ('paths = ["."]', 'paths = [""]'),
-    "an absolute path": ('paths = ["."]', 'paths = ["/etc"]'),
-    "a path out of the source": ('paths = ["."]', 'paths = ["a/../.."]'),
-    "a path that is an option": ('paths = ["."]', 'paths = ["--remote=x"]'),
-    "a path with a null": ('paths = ["."]', 'paths = ["a\\u0000"]'),
-    "a compiler nobody knows": ('compiler = "zig"', 'compiler = "/tmp/cc"'),
-    "a command that is a text": ('[["cp", "{from}", "app.elf"]]', '["cp a b"]'),
-    "an empty command": ('[["cp", "{from}", "app.elf"]]', "[[]]"),
-    "a word that is a number": ('[["cp", "{from}", "app.elf"]]', '[["cp", 1]]'),
-    "no outputs": ('outputs = ["app.elf"]', "outputs = []"),
-    "an output out of the source": ('outputs = ["app.elf"]', 'outputs = ["../app.elf"]'),
-    "an absolute output": ('outputs = ["app.elf"]', 'outputs = ["/app.elf"]'),
-    "an output that is a folder": ('outputs = ["app.elf"]', 'outputs = ["app.elf", "out/"]'),
-    "an output twice": ('outputs = ["app.elf"]', 'outputs = ["app.elf", "out/app.elf"]'),
-    "a parameter of a reserved name": ('from = "made.elf"', 'from = "made.elf"\ncc = "evil"'),
-    "a parameter that is a number": ('from = "made.elf"', "from = 1"),
-    "a parameter in capitals": ('from = "made.elf"', 'from = "made.elf"\nFAULT = "1"'),
-    "a parameter with a brace": ('from = "made.elf"', 'from = "made.elf"\n"a}{b" = "1"'),
-    "a payload that is a path": ('file = "app.bin"', 'file = "../app.bin"'),
-    "a payload of no output": ('file = "app.bin"', 'file = "other.bin"'),
-    "a payload without a component": ('component = ["00"]', "component = []"),
-    "a component that is no hex": ('component = ["00"]', 'component = ["zz"]'),
-    "a format nobody knows": ('format = "mcuboot"', 'format = "zip"'),
-    "a load address for raw bytes": ('format = "mcuboot"', 'format = "raw"'),
-    "a template nobody knows": ('template = "single-image"', 'template = "dual"'),
-    "payloads that are a table": ("[[payload]]", "[payload]"),
-}  # fmt: skip
+if TYPE_CHECKING:
+    from fwseal.build.recipe import Recipe
+
+GOOD = """
+[product]
+name = "pump"
+line = "pumps"
+version = "1.2.3"
+sequence-number = 7
+device = "targets/pump.toml"
+
+[source]
+commit = "HEAD"
+paths = ["firmware", "lib"]
+
+[toolchain]
+compiler = "zig"
+
+[build]
+commands = [["make", "CC={cc}", "V={version}", "X={level}{level}"], ["true"]]
+outputs = ["out/pump.elf"]
+
+[parameters]
+level = "3"
+
+[[payload]]
+file = "pump.bin"
+component = ["00", "ff01"]
+format = "raw"
+
+[manifest]
+template = "single-image"
+"""
 
 
-def test_a_whole_recipe_is_read_as_it_is_written() -> None:
-    found = parsed(RECIPE)
-    assert (found.name, found.line, found.version) == ("app", "plc", "1.2.3")
-    assert found.commands == (("cp", "{from}", "app.elf"),)
+def parsed(text: str = GOOD) -> Recipe:
+    return recipe.recipe(Table.parse(text, where="pump.toml"))
+
+
+def test_a_recipe_says_what_it_says() -> None:
+    found = parsed()
+    assert (found.name, found.line, found.version) == ("pump", "pumps", "1.2.3")
+    assert (found.sequence_number, found.device) == (7, "targets/pump.toml")
+    assert (found.source.commit, found.source.paths) == ("HEAD", ("firmware", "lib"))
+    assert found.outputs == ("out/pump.elf",)
+    assert found.parameters == {"level": "3"}
+    assert found.manifest
     (payload,) = found.payloads
-    assert payload.uri == "7/app.bin"
-    assert payload.component == (b"\x00",)
+    assert (payload.file, payload.uri) == ("pump.bin", "7/pump.bin")
+    assert payload.component == (b"\0", b"\xff\x01")
+    assert payload.format is PayloadFormat.RAW
+    assert payload.load_address is None
+
+
+def test_a_recipe_may_ship_nothing_and_declare_nothing() -> None:
+    found = parsed(GOOD[: GOOD.index("[parameters]")])
+    assert (found.payloads, found.parameters, found.manifest) == ((), {}, None)
+
+
+def test_a_payload_may_name_its_uri_and_its_load_address() -> None:
+    more = 'format = "mcuboot"\nuri = "x"\nload-address = 1'
+    (payload,) = parsed(GOOD.replace('format = "raw"', more)).payloads
+    assert (payload.uri, payload.load_address) == ("x", 1)
     assert payload.format is PayloadFormat.MCUBOOT
-    assert payload.load_address == 0x20000000
-    assert found.manifest is not None
 
 
-def test_a_recipe_without_parameters_payloads_and_manifest_is_a_recipe() -> None:
-    text = RECIPE.partition("[parameters]")[0].replace("{from}", "made.elf")
-    found = parsed(text)
-    assert (found.parameters, found.payloads, found.manifest) == ({}, (), None)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "pump"', ""),
+        ('name = "pump"', 'name = "../pump"'),
+        ('name = "pump"', 'name = ""'),
+        ('line = "pumps"', 'line = "a/b"'),
+        ("sequence-number = 7", "sequence-number = true"),
+        ("sequence-number = 7", "sequence-number = 18446744073709551616"),
+        ('version = "1.2.3"', "version = 1.2"),
+        ('device = "targets/pump.toml"', "device = 1"),
+        ("[product]", "[product]\nx = 1"),
+        ("[source]", "[source]\nx = 1"),
+        ("[toolchain]", "[toolchain]\nx = 1"),
+        ("[build]", "[build]\nx = 1"),
+        ("[manifest]", "[manifest]\nx = 1"),
+        ("[[payload]]", "[[payload]]\nx = 1"),
+        ("[[payload]]", "[[payloads]]"),
+        ("[[payload]]", "[payload]"),
+        ("[toolchain]", "[tools]"),
+        ('commit = "HEAD"', 'commit = "HEAD~1"'),
+        ('commit = "HEAD"', 'commit = "--upload-pack=x"'),
+        ('commit = "HEAD"', 'commit = "abc123"'),
+        ('commit = "HEAD"', 'commit = "HEAD\\n"'),
+        ('commit = "HEAD"', f'commit = "{"A" * 40}"'),
+        ('"firmware", ', '"", '),
+        ('"firmware", ', '"../x", '),
+        ('"firmware", ', '"a/../../x", '),
+        ('"firmware", ', '"/etc", '),
+        ('"firmware", ', '"-x", '),
+        ('"firmware", ', '"a\\u0000b", '),
+        ('"firmware", ', "1, "),
+        ('paths = ["firmware", "lib"]', "paths = []"),
+        ('paths = ["firmware", "lib"]', 'paths = "firmware"'),
+        ('compiler = "zig"', 'compiler = "tcc"'),
+        ('compiler = "zig"', 'compiler = "/bin/sh"'),
+        ('["true"]]', '"true"]'),
+        ('["true"]]', "[]]"),
+        ('["true"]]', "[1]]"),
+        ('["true"]]', '[["true"]]]'),
+        ('outputs = ["out/pump.elf"]', "outputs = []"),
+        ('outputs = ["out/pump.elf"]', 'outputs = ["out/pump.elf", "b/pump.elf"]'),
+        ('outputs = ["out/pump.elf"]', 'outputs = ["out/pump.elf", "b/pump"]'),
+        ('outputs = ["out/pump.elf"]', 'outputs = ["out/pump.elf", "out/.elf"]'),
+        ('outputs = ["out/pump.elf"]', 'outputs = ["../pump.elf"]'),
+        ('outputs = ["out/pump.elf"]', 'outputs = ["/pump.elf"]'),
+        ('outputs = ["out/pump.elf"]', 'outputs = ["out/other.elf"]'),
+        ('level = "3"', "level = 3"),
+        ('level = "3"', 'Level = "3"'),
+        ('level = "3"', 'version = "3"'),
+        ('level = "3"', 'cc = "3"'),
+        ('level = "3"', 'build-id = "3"'),
+        ('level = "3"', '"a}{b" = "3"'),
+        ('file = "pump.bin"', 'file = "x/pump.bin"'),
+        ('file = "pump.bin"', 'file = "pump.elf"'),
+        ('component = ["00", "ff01"]', "component = []"),
+        ('component = ["00", "ff01"]', 'component = ["0"]'),
+        ('component = ["00", "ff01"]', 'component = "00"'),
+        ('format = "raw"', 'format = "zip"'),
+        ('format = "raw"', 'format = "raw"\nload-address = -1'),
+        ('template = "single-image"', 'template = "other"'),
+    ],
+)
+def test_whatever_else_a_recipe_says_is_misuse(old: str, new: str) -> None:
+    assert GOOD.count(old) == 1
+    with pytest.raises(Misuse):
+        parsed(GOOD.replace(old, new))
 
 
-@pytest.mark.parametrize("commit", ["HEAD", "ab" * 20, "cd" * 32])
-def test_a_commit_is_head_or_a_whole_id(commit: str) -> None:
-    assert parsed(changed(('"HEAD"', f'"{commit}"'))).source.commit == commit
+KNOWN = {"version": "1.2.3", "cc": "{cc}", "build-id": "abc"}
 
 
-@pytest.mark.parametrize("edit", BAD.values(), ids=BAD)
-def test_a_recipe_with_a_mistake_is_misuse(edit: tuple[str, str]) -> None:
-    parsed(RECIPE)
-    text = changed(edit)
-    with misuse():
-        parsed(text)
-
-
-@pytest.mark.parametrize("name", ["version", "build-id", "cc"])
-def test_no_parameter_takes_a_name_that_the_build_fills_in(name: str) -> None:
-    with misuse():
-        parsed(changed(('from = "made.elf"', f'from = "made.elf"\n{name} = "x"')))
-
-
-@pytest.mark.parametrize("same", ["file", "uri"])
-def test_two_payloads_never_share_a_file_or_a_uri(same: str) -> None:
-    second = '[[payload]]\nfile = "b.bin"\nuri = "b"\ncomponent = ["01"]\nformat = "raw"\n'
-    two = changed(
-        ('outputs = ["app.elf"]', 'outputs = ["app.elf", "b.elf"]'),
-        ("[manifest]", f"{second}\n[manifest]"),
+def test_placeholders_are_declared_parameters_and_nothing_else() -> None:
+    assert recipe.expanded(parsed(), KNOWN, "pump") == (
+        ("make", "CC={cc}", "V=1.2.3", "X=33"),
+        ("true",),
     )
-    assert len(parsed(two).payloads) == 2
-    clash = ('"b.bin"', '"app.bin"') if same == "file" else ('uri = "b"', 'uri = "7/app.bin"')
-    with misuse():
-        parsed(two.replace(*clash))
+    for word in ("{other}", "{home}", "{a-b}"):
+        with pytest.raises(Misuse):
+            recipe.expanded(parsed(GOOD.replace("{level}{level}", word)), KNOWN, "pump")
+    plain = parsed(GOOD.replace("{level}{level}", "{} {A} {1} ${PATH}"))
+    assert recipe.expanded(plain, KNOWN, "pump")[0][3] == "X={} {A} {1} ${PATH}"
 
 
-# Placeholders
+def test_the_value_of_a_parameter_is_not_expanded_again() -> None:
+    found = parsed(GOOD.replace('level = "3"', 'level = "{level}{version}"'))
+    assert recipe.expanded(found, KNOWN, "")[0][3] == "X=" + "{level}{version}" * 2
 
 
-def commands(words: str, parameters: str = "", **known: str) -> tuple[tuple[str, ...], ...]:
-    text = changed(
-        ('["cp", "{from}", "app.elf"]', words),
-        ('from = "made.elf"', f'from = "made.elf"\n{parameters}'),
-    )
-    return expanded(parsed(text), known, "app.toml")
-
-
-def test_a_placeholder_is_filled_in_every_position() -> None:
-    found = commands('["{a}", "{a}{a}", "x{a}y", "-D{a}={b-2}"], ["{a}"]', 'a = "1"\nb-2 = "2"')
-    assert found == (("1", "11", "x1y", "-D1=2"), ("1",))
-
-
-def test_a_value_stays_one_word_whatever_it_holds() -> None:
-    assert commands('["echo", "{a}"]', 'a = "x; $(touch /tmp/y) | \\"z\\""') == (
-        ("echo", 'x; $(touch /tmp/y) | "z"'),
-    )
-
-
-def test_what_a_value_holds_is_never_filled_in_again() -> None:
-    found = commands('["{a}", "{b}"]', 'a = "{b}"\nb = "{cc}{version}"', cc="evil", version="9")
-    assert found == (("{b}", "{cc}{version}"),)
-    assert commands('["{{a}}", "{{a}"]', 'a = "b"\nb = "c"') == (("{b}", "{b"),)
-
-
-@pytest.mark.parametrize("word", ["{a}", "x{a}", "{from}{a}", "{{a}}", "{version}"])
-def test_a_placeholder_nobody_declared_is_misuse(word: str) -> None:
-    with misuse():
-        commands(f'["cp", "{word}"]')
-
-
-def test_braces_that_spell_no_name_stay_as_they_are() -> None:
-    assert commands('["{}", "{A}", "{1}", "${x y}", "{a"]') == (
-        ("{}", "{A}", "{1}", "${x y}", "{a"),
-    )
-
-
-@pytest.mark.parametrize("where", ["word", "parameter"])
-def test_a_word_with_a_null_reaches_no_program(where: str) -> None:
-    with misuse():
-        if where == "word":
-            commands('["cp", "a\\u0000b"]')
-        else:
-            commands('["cp", "{a}"]', 'a = "x\\u0000"')
-
-
-def test_the_builds_own_values_win_over_nothing_declared() -> None:
-    found: Recipe = parsed(changed(('"{from}"', '"{version}-{build-id}"')))
-    known = {"version": found.version, "build-id": "abc"}
-    assert expanded(found, known, "app.toml") == (("cp", "1.2.3-abc", "app.elf"),)
+def test_a_null_character_reaches_no_command() -> None:
+    for text in (
+        GOOD.replace('level = "3"', 'level = "\\u0000"'),
+        GOOD.replace('["true"]', '["tr\\u0000ue"]'),
+    ):
+        with pytest.raises(Misuse):
+            recipe.expanded(parsed(text), KNOWN, "")

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 FILE_KEY = "file:build/dev/dev-release.key"
 
 
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": None, "COVERAGE_PROCESS_START": None}
+"""Coverage would write its own file, and fail as everything else does."""
+
+
+def full(*words: str, cwd: Path, size: int) -> None:
+    """Run a command that cannot write a longer file; it must say that it is unavailable."""
+    env = projects.environment(**UNMEASURED)
+    fwseal(*words, cwd=cwd, code=3, env=env, preexec_fn=at_most(size))
+
+
 def at_most(size: int) -> Callable[[], None]:
     """Answer what makes a process unable to write a longer file."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -49,7 +59,7 @@ def test_a_full_disk_is_unavailable_and_leaves_no_output(
     shop: Path, words: tuple[str, ...]
 ) -> None:
     before = projects.files(shop)
-    fwseal(*words, cwd=shop, code=3, preexec_fn=at_most(64))
+    full(*words, cwd=shop, size=64)
     assert projects.files(shop) == before
     assert not (shop / "build/device").exists()
 
@@ -61,16 +71,19 @@ def test_a_full_disk_leaves_no_key_behind(tmp_path: Path, place: str) -> None:
     fwseal("init", "pump", "--vendor", "example.com", cwd=tmp_path)
     before = projects.files(tmp_path)
     init = ("keys", "init", "--dev", "--in", place)
-    fwseal(*init, cwd=tmp_path, code=3, preexec_fn=at_most(8))
-    fwseal(*init, cwd=tmp_path, code=3, preexec_fn=at_most(190))
+    full(*init, cwd=tmp_path, size=8)
+    full(*init, cwd=tmp_path, size=190)
     assert projects.files(tmp_path) == before
     fwseal(*init, cwd=tmp_path)
 
 
 def test_a_full_disk_leaves_no_part_of_a_new_project(tmp_path: Path) -> None:
     words = ("init", "pump", "--vendor", "example.com")
-    fwseal(*words, cwd=tmp_path, code=3, preexec_fn=at_most(400))
+    full(*words, cwd=tmp_path, size=400)
     assert projects.files(tmp_path) == {}
+    (tmp_path / "manifests").write_bytes(b"a file")
+    here(*words, cwd=tmp_path, code=3)
+    assert projects.files(tmp_path) == {"manifests": b"a file"}
 
 
 @contextlib.contextmanager
@@ -325,10 +338,11 @@ def test_the_release_key_signs_no_manifest_but_that_of_the_release_payloads(
     shop: Path, name: str, source: str | None
 ) -> None:
     here("sign", BUILT, "--as", "boot", cwd=shop)
-    content = (shop / source / name).read_bytes() if source else b"garbage"
+    content = (shop / source / name).read_bytes() if source else b"garbage" * 9
     (shop / BUILT / name).write_bytes(content)
     before = projects.files(shop)
-    assert here("sign", BUILT, cwd=shop, code=1).reason == "layers-disagree"
+    reason = "malformed" if name.startswith("payloads") and not source else "layers-disagree"
+    assert here("sign", BUILT, cwd=shop, code=1).reason == reason
     assert projects.files(shop) == before
 
 

@@ -183,20 +183,22 @@ def test_the_same_job_for_people_fits_on_a_page(shop: Path) -> None:
     assert "protected     SEC_CNT 02000000" in image
 
 
-def test_a_device_is_provisioned_offered_booted_and_confirmed_without_json(shop: Path) -> None:
+def test_a_device_answers_json_on_stdout_and_people_on_stderr(shop: Path) -> None:
     need_module("unicorn")
 
-    def said(verb: str, *words: str) -> str:
+    def said(verb: str, *words: str, code: int = 0) -> str:
         state = ("--state", "build/device")
-        return here(
-            "device", "mps2-an385", verb, *state, *words, cwd=shop, as_json=False
-        ).out  # fmt: skip
+        done = here(
+            "device", "mps2-an385", verb, *state, *words, cwd=shop, code=code, as_json=False
+        )
+        return done.err
 
     assert said("provision", PROFILE, "--emulator", "unicorn") == (
         "provisioned demo-plc in build/device\n"
     )
     assert said("offer", *offer()) == "accepted: sequence number 2, signed by dev-release\n"
     assert "boot: start slot=0 version=1.1.0.0" in said("boot")
+    assert said("offer", *offer(), code=1).startswith("fwseal: error: rollback: ")
     said("offer", *offer(FAULTY, uri="3/demo-plc.bin"))
     assert "boot: start slot=1 version=1.2.0.0" in said("boot")
     assert said("confirm") == "confirmed slot 1\n"

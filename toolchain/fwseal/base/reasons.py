@@ -66,6 +66,7 @@ class Reason(enum.Enum):
     APPROVAL_MISSING = "approval-missing"
     APPROVAL_MISMATCH = "approval-mismatch"
     KEY_ATTRIBUTES = "key-attributes"
+    KEY_EXPIRED = "key-expired"
     TEST_KEY_IN_PRODUCTION = "test-key-in-production"
     POLICY_VIOLATED = "policy-violated"
 
@@ -274,6 +275,11 @@ REASONS: dict[Reason, Entry] = {
         "a key's attributes are not what its role asks for",
         _SIGNER,
         "make the key inside the token, sensitive and non-extractable",
+    ),
+    Reason.KEY_EXPIRED: _entry(
+        "the inventory says the key is not valid on this day",
+        _SIGNER,
+        "sign with a key that is valid, and rotate this one",
     ),
     Reason.TEST_KEY_IN_PRODUCTION: _entry(
         "a development key was offered where production is asked for",

@@ -28,7 +28,7 @@ class Table:
         """Answer the whole document; `where` is the file's name for messages."""
         try:
             return cls(tomllib.loads(text), where=where)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # an integer of 10,000 digits is the former
             raise Misuse(f"{where}: not TOML: {error}") from None
 
     def has(self, key: str) -> bool:

@@ -57,7 +57,11 @@ def build(order: Order, *, builder: str) -> Built:
     recipe = order.recipe
     compiler = sandbox.compiler(recipe.compiler)
     level = sandbox.best_level()
-    known = {"version": recipe.version, "build-id": order.commit[:12], "cc": compiler.command(level)}
+    known = {
+        "version": recipe.version,
+        "build-id": order.commit[:12],
+        "cc": compiler.command(level),
+    }
     job = sandbox.Job(
         archive=order.archive,
         commands=expanded(recipe, known, recipe.name),

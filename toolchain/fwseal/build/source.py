@@ -67,7 +67,9 @@ def _borrowing(
     return {key: value for key, value in environment.items() if key not in mute} | {
         "GIT_DIR": str(folder / ".git"),
         "GIT_WORK_TREE": os.fsdecode(top.removesuffix(b"\n")),
-        "GIT_OBJECT_DIRECTORY": str(repository / os.fsdecode(objects.removesuffix(b"\n"))),
+        "GIT_OBJECT_DIRECTORY": os.path.abspath(  # noqa: PTH100 - links stay
+            repository / os.fsdecode(objects.removesuffix(b"\n"))
+        ),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_ATTR_NOSYSTEM": "1",

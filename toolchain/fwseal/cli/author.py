@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import KeyLabel, Kid
+from fwseal.base.reasons import Reason
 from fwseal.base.tables import Table
 from fwseal.build import recipe as recipes
 from fwseal.build.run import unbuilt
@@ -15,6 +16,7 @@ from fwseal.signing.keyring import Environment
 from fwseal.signing.sign import sign_envelope
 from fwseal.signing.softkey import SoftKey
 from fwseal.suit import author
+from fwseal.suit.authenticate import ROLE
 
 if TYPE_CHECKING:
     import argparse
@@ -76,6 +78,10 @@ def _signed(manifest: bytes, options: argparse.Namespace) -> bytes:
     if entry.environment is not Environment.DEVELOPMENT:
         raise Misuse(
             f"key {entry.label!r} is for production", hint="build a release and fwseal sign it"
+        )
+    if ROLE not in entry.roles:
+        raise Refused(
+            Reason.SIGNER_NOT_AUTHORIZED, f"key {entry.label!r} does not hold role {ROLE}"
         )
     with signers.Signers(keyring, home) as opened:
         signer = opened.of(entry)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
-from fwseal.cli import inputs
+from fwseal.cli import files, inputs
 from fwseal.device import driver
 from fwseal.device.processor import Installed
 from fwseal.device.slots import Slots
@@ -32,7 +32,7 @@ class Board:
         """Answer the device of a state directory; raises `Misuse`."""
         state = StateDir.existing(path)
         profile = inputs.profile(path / "profile.toml", read=state.provisioned)
-        layout = inputs.layout(profile, read=state.provisioned)
+        layout = inputs.parsed_layout(files.read(state.layout), where="layout.toml")
         if len(profile.components) != 1:
             raise Misuse(f"device {profile.name} has more than the one component of its slots")
         slots = Slots(FileFlash(state.flash, layout.flash), layout)

@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the verb takes."""
     parser.add_argument("recipe", metavar="RECIPE", type=Path)
     parser.add_argument("-o", "--output", metavar="RELEASE", type=Path, required=True)
+    parser.add_argument("--dry-run", action="store_true", help="build and compare, write nothing")
     signers.option(parser)
     main.common(parser)
 
@@ -40,22 +41,22 @@ def run(options: argparse.Namespace) -> int:
                 render.note(f"build: {line}")
             raise
         signers.say(builder, "the provenance", verbose=options.verbose)
-        statement = sign_statement(built.statement, builder)
+        statement = b"" if options.dry_run else sign_statement(built.statement, builder)
     if built.level is not Level.BUBBLEWRAP:
         render.note(f"sandbox level {built.level.value}: install bubblewrap for the best one")
-    content = {**built.files, "statements/provenance.dsse.json": statement}
-    releasedir.create(options.output, built.release, content)
+    if not options.dry_run:
+        content = {**built.files, "statements/provenance.dsse.json": statement}
+        releasedir.create(options.output, built.release, content)
     digests = {
         name.removeprefix("unsigned/"): sha256_hex(data)
         for name, data in sorted(built.files.items())
         if name.startswith("unsigned/") and name.endswith(".bin")
     }
-    lines = [
-        f"built {recipe.name} {recipe.version} twice, alike, in {project.shown(options.output)}"
-    ]
+    place = "nothing written" if options.dry_run else f"in {project.shown(options.output)}"
+    lines = [f"built {recipe.name} {recipe.version} twice, alike, {place}"]
     lines += [f"  {name}  sha256 {digest}" for name, digest in digests.items()]
     body = {
-        "release": str(options.output),
+        "release": None if options.dry_run else str(options.output),
         "sandbox": built.level.value,
         "commit": order.commit,
         "unsigned_sha256": digests,

@@ -17,6 +17,7 @@ from fwseal.cli.boards import Board
 from fwseal.delivery.download import HttpFetcher
 from fwseal.device import board, qemu, tufclient, unicorn
 from fwseal.device.statedir import FileFlash, StateDir
+from fwseal.tuf import trusted
 from fwseal.tuf.repository import envelope_path
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from fwseal.base.ports import Fetcher
 
 MACHINE = "mps2-an385"
+LAYOUT = "targets/mps2-an385/layout.toml"
+BOOT = "build/targets/mps2-an385/unsigned/boot.bin"
 EMULATORS = {"qemu": qemu.run, "unicorn": unicorn.run}
 
 
@@ -90,10 +93,14 @@ def _provision(options: argparse.Namespace) -> int:
         return named[name]
 
     profile = inputs.profile(options.profile, read=read)
-    layout = inputs.layout(profile, read=read)
-    if profile.emulator is None or profile.emulator.machine != MACHINE:
+    if profile.emulator is not None and profile.emulator.machine != MACHINE:
         raise Misuse(f"profile {profile.name} is not for {MACHINE}", hint="see its [emulator]")
-    boot = options.profile.parent / profile.emulator.boot
+    layout_bytes = read(profile.layout) if profile.layout else files.read(_ours(LAYOUT))
+    layout = inputs.parsed_layout(layout_bytes, where=profile.layout or LAYOUT)
+    boot = options.profile.parent / profile.emulator.boot if profile.emulator else _ours(BOOT)
+    root = files.read(options.tuf_root) if options.tuf_root else None
+    if root is not None:
+        _check_root(root)
     if not files.is_file(boot):
         raise Unavailable(
             f"the boot program {project.shown(boot)} is not built",
@@ -104,9 +111,10 @@ def _provision(options: argparse.Namespace) -> int:
         for name, data in named.items():
             state.provision(name, data)
         files.write(place / "profile.toml", files.read(options.profile))
+        files.write(state.layout, layout_bytes)
         files.write(state.boot, files.read(boot))
-        if options.tuf_root:
-            state.keep("root", files.read(options.tuf_root))
+        if root is not None:
+            state.keep("root", root)
         FileFlash(state.flash, layout.flash).create()
         state.create(sequence_number=profile.sequence_number, emulator=options.emulator)
     except BaseException:
@@ -115,6 +123,20 @@ def _provision(options: argparse.Namespace) -> int:
     text = f"provisioned {profile.name} in {project.shown(place)}"
     body = {"device": profile.name, "sequence_number": profile.sequence_number}
     return _say(text, body, options)
+
+
+def _ours(name: str) -> Path:
+    """Answer a file of the board that the project has, for profiles that do not name one."""
+    return project.find().root / name
+
+
+def _check_root(data: bytes) -> None:
+    try:
+        trusted.first(data)
+    except Refused as error:
+        raise Misuse(
+            f"--tuf-root is no TUF root: {error.message}", hint="name 1.root.json"
+        ) from None
 
 
 def _offer(options: argparse.Namespace) -> int:
@@ -167,7 +189,10 @@ def _accept(device: Board, offered: Any, options: argparse.Namespace) -> int:  #
 
 def _boot(options: argparse.Namespace) -> int:
     device = Board.open(options.state)
-    run = EMULATORS[device.state.emulator()](boot=device.state.boot, flash=device.state.flash)
+    emulate = EMULATORS.get(device.state.emulator())
+    if emulate is None:
+        raise Misuse("the device's state.json is damaged", hint="provision the device anew")
+    run = emulate(boot=device.state.boot, flash=device.state.flash)
     try:
         report = board.parse_boot(run.uart)
     except ValueError as error:
@@ -180,7 +205,8 @@ def _boot(options: argparse.Namespace) -> int:
         "slot": started.slot if started else None,
         "version": started.version if started else None,
         "state": started.state if started else None,
-        "confirmed": report.confirmed,
+        # What the flash says; the application only claims it.
+        "confirmed": started is not None and device.slots.view()[started.slot].confirmed,
         "banner": report.banner,
         "erased": [dataclasses.asdict(one) for one in report.erased],
         "halted": report.halted,

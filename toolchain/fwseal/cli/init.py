@@ -20,7 +20,6 @@ PROJECT = """\
 [project]
 keyring = "build/dev/keyring.toml"    # fwseal keys init --dev makes it
 repository = "build/repository"       # the TUF repository fwseal publish fills
-devices = ["targets/{name}.toml"]
 """
 
 DEVICE = """\

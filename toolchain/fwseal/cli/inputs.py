@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from fwseal.image.memory_map import Layout
 
 _CHUNK = 1 << 20
+_EPOCH = re.compile(r"[0-9]{1,12}")
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _FIRST_YEAR, _LAST_YEAR = 1970, 8999
 """Lifetimes are added to times, and both must stay times."""
 
@@ -41,22 +48,25 @@ def layout(device: DeviceProfile, *, read: Callable[[str], bytes]) -> Layout:
             f"device {device.name} names no memory layout",
             hint='add [memory] layout = "layout.toml" to its profile',
         )
-    text = files.decoded(read(device.layout), where=device.layout)
-    return memory_map.layout(Table.parse(text, where=device.layout))
+    return parsed_layout(read(device.layout), where=device.layout)
+
+
+def parsed_layout(data: bytes, *, where: str) -> Layout:
+    """Answer the memory layout of a file's bytes; raises `Misuse`."""
+    return memory_map.layout(Table.parse(files.decoded(data, where=where), where=where))
 
 
 def time(text: str | None) -> datetime:
     """Answer a TIME: RFC 3339 or epoch seconds, the system clock by default; raises `Misuse`."""
     if text is None:
         return datetime.now(UTC)
-    try:
-        if text.isdigit():
+    found = None
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        if _EPOCH.fullmatch(text):
             found = datetime.fromtimestamp(int(text), UTC)
-        else:
-            found = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        found = None
-    if found is None or found.tzinfo is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        elif _RFC3339.fullmatch(text):
+            found = datetime.fromisoformat(text.upper())
+    if found is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise Misuse(
             f"time {text!r} is neither RFC 3339 nor epoch seconds",
             hint="write it as 2026-01-31T12:00:00Z",
@@ -76,8 +86,10 @@ class FileFetcher:
             if uri in self._files:
                 raise Misuse(f"--payload names {uri} twice", hint="give each URI one file")
             path = Path(file)
-            if not files.is_file(path):
+            if not files.is_there(path):
                 raise Misuse(f"cannot read payload {file}: no such file", hint="check its name")
+            if path.is_dir():
+                raise Misuse(f"cannot read payload {file}: it is a folder", hint="name a file")
             self._files[uri] = path
 
     def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:

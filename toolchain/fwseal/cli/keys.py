@@ -56,6 +56,7 @@ def _init(options: argparse.Namespace) -> int:
     beside = place.with_name(f".{place.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     try:
+        files.write(beside / ".gitignore", b"# Keys and PINs are not for git.\n*\n")
         (_softhsm if options.place == "softhsm" else _in_files)(beside, place)
         beside.rename(place)
     finally:

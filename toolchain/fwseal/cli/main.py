@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -97,6 +98,9 @@ def _terminated(*_: object) -> None:
 def run() -> NoReturn:
     """Run the command line of this process and exit; a bug of ours keeps its traceback."""
     signal.signal(signal.SIGTERM, _terminated)  # nothing half made stays behind
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a narrow terminal loses no result
     try:
         code = main(sys.argv[1:])
     except Exception:  # noqa: BLE001 - whatever it is, it is ours

@@ -37,16 +37,19 @@ def load(root: Path) -> Project:
     part = table.table("project")
     found = Project(
         root=root,
-        keyring=root / part.take("keyring", str),
-        repository=root / part.take("repository", str),
+        keyring=root / _path(part, "keyring"),
+        repository=root / _path(part, "repository"),
     )
-    for later in ("policy", "log"):
-        part.take(later, str, "")
-    for later in ("devices", "builders"):
-        part.strings(later, ())
     part.done()
     table.done()
     return found
+
+
+def _path(part: Table, key: str) -> str:
+    text = part.take(key, str)
+    if not text or not text.isprintable():
+        raise part.misuse(f"{key} is not a path")
+    return text
 
 
 def shown(path: Path) -> str:

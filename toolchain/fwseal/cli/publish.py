@@ -42,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
         return render.EXIT_OK
     with signers.Signers(keyring, home) as opened:
         keys = Signers(
-            root=opened.for_role("tuf-root"),
-            targets=opened.for_role("tuf-targets"),
-            online=opened.for_role("tuf-online"),
+            root=opened.for_role("tuf-root", line=release.line),
+            targets=opened.for_role("tuf-targets", line=release.line),
+            online=opened.for_role("tuf-online", line=release.line),
         )
         for key in (keys.root, keys.targets, keys.online):
             signers.say(key, "TUF metadata", verbose=options.verbose)

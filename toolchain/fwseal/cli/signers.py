@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse, Refused
+from fwseal.base.errors import Misuse
 from fwseal.base.ids import Role
-from fwseal.base.reasons import Reason
 from fwseal.base.tables import Table
 from fwseal.cli import files, project, render
 from fwseal.signing import keyring as keyrings
 from fwseal.signing import uri as uris
-from fwseal.signing.keyring import Status
 from fwseal.signing.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -60,9 +59,11 @@ class Signers(contextlib.ExitStack):
         return self.of(self._keyring.for_role(Role(role), line=line))
 
     def of(self, key: Key) -> Signer:
-        """Answer the signer of a key; raises `Misuse`, `Unavailable`, `Refused` (key-revoked)."""
-        if key.status is Status.REVOKED:
-            raise Refused(Reason.KEY_REVOKED, f"key {key.label!r} is revoked in the keyring")
+        """Answer the signer of a key.
+
+        Raises `Misuse`, `Unavailable`, `Refused` (key-revoked, key-expired, key-attributes).
+        """
+        key.check(datetime.now(UTC).date())
         scheme, _, rest = key.uri.partition(":")
         if scheme == "file":
             return SoftKey.of(key, files.read(self._folder / rest), where=rest)
@@ -92,7 +93,7 @@ def pin(parsed: uris.Pkcs11Uri, folder: Path) -> Callable[[], str]:
 
     def answer() -> str:
         if parsed.pin_source:
-            return _pin_file(parsed.pin_source, folder)
+            return _pin_from(parsed.pin_source, folder)
         if PIN_VARIABLE in os.environ:
             return os.environ[PIN_VARIABLE]
         import getpass
@@ -111,11 +112,21 @@ def pin(parsed: uris.Pkcs11Uri, folder: Path) -> Callable[[], str]:
     return answer
 
 
-def _pin_file(source: str, folder: Path) -> str:
+def _pin_from(source: str, folder: Path) -> str:
     scheme, _, name = source.partition(":")
-    if scheme != "file" or not name:
-        raise Misuse(f"pin-source {source!r} is not a file", hint="write pin-source=file:NAME")
-    path = folder / name
+    if scheme == "env" and name in os.environ:
+        return os.environ[name]
+    if scheme == "fd" and name.isdecimal():
+        with contextlib.suppress(OSError), os.fdopen(int(name), encoding="utf-8") as file:
+            return file.readline().strip()
+    if scheme == "file" and name:
+        return _pin_file(folder / name)
+    raise Misuse(
+        f"pin-source {source!r} gives no PIN", hint="write it as file:NAME, env:NAME or fd:NUMBER"
+    )
+
+
+def _pin_file(path: Path) -> str:
     data = files.read(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Misuse(f"others may read the PIN file {path.name}", hint=f"chmod 600 {path.name}")

@@ -1,6 +1,6 @@
 """What a device under test keeps between calls: one directory, one writer.
 
-profile.toml, provisioned/              the profile, and the files it names, as provisioned
+profile.toml, layout.toml, provisioned/ the profile, and the files it names, as provisioned
 boot.bin                                the boot program
 flash.img                               the board's flash, as the emulator maps it
 state.json                              the accepted sequence number, and the emulator
@@ -61,17 +61,24 @@ class StateDir:
     @classmethod
     def existing(cls, path: Path) -> StateDir:
         """Answer a provisioned device; raises `Misuse`."""
-        if not (path / "state.json").is_file():
+        found = cls(path)
+        needed = (path / "state.json", path / "profile.toml", found.layout, found.boot, found.flash)
+        if not all(one.is_file() for one in needed):
             raise Misuse(
                 f"{path} is not a provisioned device",
                 hint="fwseal device mps2-an385 provision --state DIR PROFILE",
             )
-        return cls(path)
+        return found
 
     @property
     def flash(self) -> Path:
         """Answer the file that holds the flash."""
         return self.path / "flash.img"
+
+    @property
+    def layout(self) -> Path:
+        """Answer the memory layout the device was provisioned with."""
+        return self.path / "layout.toml"
 
     @property
     def boot(self) -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from datetime import date
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import KeyLabel, Kid, Role, plain_name
+from fwseal.base.reasons import Reason
 from fwseal.cose.algorithms import Algorithm, algorithm_named
 from fwseal.cose.keys import PublicKey
 
@@ -51,16 +53,24 @@ class Key:
     holder: str
     environment: Environment
     status: Status
-    not_before: str
-    not_after: str
+    not_before: date | None
+    not_after: date | None
+
+    def check(self, today: date) -> None:
+        """Return when the key may sign today; raises `Refused` (key-revoked, key-expired)."""
+        if self.status is Status.REVOKED:
+            raise Refused(Reason.KEY_REVOKED, f"key {self.label!r} is revoked in the keyring")
+        if not (self.not_before or today) <= today <= (self.not_after or today):
+            raise Refused(
+                Reason.KEY_EXPIRED, f"key {self.label!r} is not valid on {today.isoformat()}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """Every key a project knows, and how many of them each role asks for."""
+    """Every key a project knows."""
 
     keys: tuple[Key, ...]
-    thresholds: dict[Role, int]
     softhsm_config: str
     """Path of a SoftHSM configuration beside the keyring, or empty."""
 
@@ -101,24 +111,34 @@ def keyring(table: Table, *, read: Callable[[str], bytes]) -> Keyring:
     _unique("label", [str(key.label) for key in keys], table)
     _unique("kid", [str(key.kid) for key in keys], table)
     roles = table.table("roles", optional=True)
-    thresholds = {}
     for name in list(roles.items_left()):
         if name not in ROLES:
             raise roles.misuse(f"role {name!r} is not known", hint=f"one of {', '.join(ROLES)}")
         entry = roles.table(name)
-        thresholds[Role(name)] = entry.uint("threshold")
+        if entry.uint("threshold") != 1:
+            raise entry.misuse("a threshold above 1 is not supported yet", hint="see SUPPORTED.md")
         entry.done()
     softhsm = table.table("softhsm", optional=True)
     config = softhsm.take("config", str, "")
     softhsm.done()
     table.done()
-    return Keyring(keys=keys, thresholds=thresholds, softhsm_config=config)
+    return Keyring(keys=keys, softhsm_config=config)
 
 
 def _unique(what: str, values: list[str], table: Table) -> None:
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
         raise table.misuse(f"{what} {twice[0]!r} stands twice")
+
+
+def _date(entry: Table, key: str) -> date | None:
+    if not entry.has(key):
+        return None
+    text = entry.take(key, str)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise entry.misuse(f"{key} is not a date", hint="write it as 2026-01-31") from None
 
 
 def _key(entry: Table, read: Callable[[str], bytes]) -> Key:
@@ -140,8 +160,8 @@ def _key(entry: Table, read: Callable[[str], bytes]) -> Key:
         holder=entry.take("holder", str, ""),
         environment=Environment(entry.one_of("environment", ("development", "production"))),
         status=Status(entry.one_of("status", ("active", "spare", "revoked"), "active")),
-        not_before=entry.take("not-before", str, ""),
-        not_after=entry.take("not-after", str, ""),
+        not_before=_date(entry, "not-before"),
+        not_after=_date(entry, "not-after"),
     )
     entry.done()
     return key
