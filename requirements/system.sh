@@ -21,6 +21,8 @@ demo)
     need softhsm2 command -v softhsm2-util
     ;;
 test)
+    need gcc command -v cc
+    need libc6-dev test -e /usr/include/stdio.h
     need gcc-arm-none-eabi command -v arm-none-eabi-gcc
     need opensc command -v pkcs11-tool
     ;;

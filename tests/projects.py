@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import referencing
 
 from fwseal.cli.main import main
 from needs import need_program
@@ -84,8 +85,11 @@ def of(arguments: tuple[str, ...]) -> str:
 @functools.cache
 def validator(name: str) -> jsonschema.Draft202012Validator:
     """Answer what holds an object against a schema."""
+    reasons = referencing.Resource.from_contents(schema("reason"))
     return jsonschema.Draft202012Validator(
-        schema(name), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        schema(name),
+        registry=reasons @ referencing.Registry(),
+        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
     )
 
 
@@ -191,8 +195,9 @@ def new(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("out", "__*"))
     shutil.copy(ROOT / "fwseal.toml", folder)
     (folder / ".gitignore").write_text("/build/\n", encoding="utf-8")
-    git(folder, "init", "--quiet")
+    git(folder, "init", "--quiet", "--template=")
     commit(folder)
+    git(folder, "repack", "-adq")  # few files, quick to copy
     return folder
 
 

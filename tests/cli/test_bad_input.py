@@ -62,10 +62,12 @@ KEYRING = "build/dev/keyring.toml"
     ],
     ids=" ".join,
 )
-def test_a_command_line_that_means_nothing_is_misuse(shop: Path, words: list[str]) -> None:
-    before = projects.files(shop)
-    fwseal(*words, cwd=shop, code=2)
-    assert projects.files(shop) == before
+def test_a_command_line_that_means_nothing_is_misuse(
+    workshop_project: Path, words: list[str]
+) -> None:
+    before = projects.files(workshop_project)
+    fwseal(*words, cwd=workshop_project, code=2)
+    assert projects.files(workshop_project) == before
 
 
 def test_a_bare_command_shows_the_help_and_is_misuse(tmp_path: Path) -> None:
@@ -143,11 +145,11 @@ NO_FILE = [
 
 @pytest.mark.parametrize("words", NO_FILE, ids=lambda words: " ".join(words)[:70])
 def test_what_cannot_be_used_is_misuse_and_nothing_is_written(
-    shop: Path, words: tuple[str, ...]
+    workshop_project: Path, words: tuple[str, ...]
 ) -> None:
-    before = projects.files(shop)
-    fwseal(*words, cwd=shop, code=2)
-    assert projects.files(shop) == before
+    before = projects.files(workshop_project)
+    fwseal(*words, cwd=workshop_project, code=2)
+    assert projects.files(workshop_project) == before
 
 
 @pytest.mark.parametrize(
@@ -157,11 +159,11 @@ def test_what_cannot_be_used_is_misuse_and_nothing_is_written(
 )  # fmt: skip
 @pytest.mark.parametrize("verb", ["publish", "verify"])
 def test_a_time_that_is_none_or_that_no_lifetime_fits_behind_is_misuse(
-    shop: Path, verb: str, text: str
+    workshop_project: Path, verb: str, text: str
 ) -> None:
     words = (NEW, "--to", "x") if verb == "publish" else (*offer(), "--device", PROFILE)
-    fwseal(verb, *words, f"--at={text}", cwd=shop, code=2)
-    assert not (shop / "x").exists()
+    fwseal(verb, *words, f"--at={text}", cwd=workshop_project, code=2)
+    assert not (workshop_project / "x").exists()
 
 
 @pytest.mark.parametrize(
@@ -186,10 +188,10 @@ def garbage() -> dict[str, Callable[[bytes], bytes]]:
 @pytest.mark.parametrize("damage", garbage())
 @pytest.mark.parametrize("name", ["envelope.suit", "payloads/demo-plc.bin"])
 def test_a_damaged_file_is_refused_as_malformed_by_verify_and_explain(
-    shop: Path, name: str, damage: str
+    workshop_project: Path, tmp_path: Path, name: str, damage: str
 ) -> None:
-    file = shop / NEW / name
-    file.write_bytes(garbage()[damage](file.read_bytes()))
+    shop, file = workshop_project, tmp_path / "damaged"
+    file.write_bytes(garbage()[damage]((shop / NEW / name).read_bytes()))
     verified = fwseal("verify", file, "--device", PROFILE, cwd=shop, code=1)
     assert verified.reason in ("malformed", "limit-exceeded")
     explained = fwseal("explain", file, cwd=shop, code=1)

@@ -235,7 +235,7 @@ def test_a_device_without_its_flash_or_its_profile_says_so(shop: Path) -> None:
     state = ("--state", "build/device")
     here("device", "mps2-an385", "provision", *state, PROFILE, cwd=shop)
     (shop / "build/device/flash.img").unlink()
-    here("device", "mps2-an385", "offer", *state, *offer(), cwd=shop, code=3)
+    here("device", "mps2-an385", "offer", *state, *offer(), cwd=shop, code=2)
     (shop / "build/device/profile.toml").unlink()
     here("device", "mps2-an385", "offer", *state, *offer(), cwd=shop, code=2)
 

@@ -91,7 +91,7 @@ def test_a_role_for_another_line_leaves_the_one_key_of_this_line(shop: Path) -> 
         file.read_text(encoding="utf-8")
         + '\n[[keys]]\nlabel = "pump"\nuri = "file:pump.key"\npublic-key = "pump.pem"\n'
         'algorithm = "ESP256"\nroles = ["release"]\nenvironment = "development"\n'
-        'lines = ["pump"]\nholder = "ada"\nnot-before = "2026"\nnot-after = "2027"\n'
+        'lines = ["pump"]\nholder = "ada"\nnot-before = "2026-01-01"\nnot-after = "2999-12-31"\n'
         "\n[roles.release]\nthreshold = 1\n",
         encoding="utf-8",
     )
@@ -101,7 +101,8 @@ def test_a_role_for_another_line_leaves_the_one_key_of_this_line(shop: Path) -> 
     shutil.rmtree(shop / BUILT / "payloads")
     fwseal("build", RECIPE, "-o", "build/x", cwd=shop)
     fwseal("sign", "build/x", cwd=shop, code=2)
-    for old, new in (("[roles.release]", "[roles.owner]"), ("threshold = 1", "threshold = '1'")):
+    for old, new in (("[roles.release]", "[roles.owner]"), ("threshold = 1", "threshold = 2"),
+                     ("2026-01-01", "2026")):  # fmt: skip
         kept = file.read_text(encoding="utf-8")
         edit(file, old, new)
         fwseal("keys", "list", cwd=shop, code=2)
@@ -138,11 +139,29 @@ def test_a_revoked_key_signs_not_even_when_it_is_named(shop: Path) -> None:
 def test_a_key_is_named_by_its_label_and_the_note_says_which(shop: Path) -> None:
     said = fwseal(*AUTHOR, "dev-release", "-v", cwd=shop)
     assert said.err == "fwseal: key dev-release signs the envelope\n"
-    dry = fwseal(*AUTHOR, "dev-boot", "--dry-run", cwd=shop)
-    assert dry.body["would_sign"] == "dev-boot"
+    dry = fwseal(*AUTHOR, "dev-release", "--dry-run", cwd=shop)
+    assert dry.body["would_sign"] == "dev-release"
 
 
-@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\n", b"\xff" * 50])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_key_without_the_release_role_authors_no_envelope(
+    shop: Path, more: tuple[str, ...]
+) -> None:
+    refused = fwseal(*AUTHOR, "dev-tuf-root", *more, cwd=shop, code=1)
+    assert refused.reason == "signer-not-authorized"
+    assert not (shop / "x.suit").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "day"), [("not-after", "2001-01-31"), ("not-before", "2999-01-01")]
+)
+def test_a_key_signs_on_no_day_the_inventory_does_not_say(shop: Path, key: str, day: str) -> None:
+    edit(shop / KEYRING, 'label = "dev-boot"', f'label = "dev-boot"\n{key} = "{day}"')
+    assert fwseal("sign", BUILT, cwd=shop, code=1).reason == "key-expired"
+    assert not (shop / BUILT / "payloads").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE " + b"KEY-----\n", b"\xff" * 50])
 def test_a_key_file_that_holds_no_key_is_misuse(shop: Path, content: bytes) -> None:
     (shop / RELEASE_KEY).write_bytes(content)
     fwseal(*AUTHOR, f"file:{RELEASE_KEY}", cwd=shop, code=2)

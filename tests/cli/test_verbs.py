@@ -381,16 +381,11 @@ def test_a_schema_refuses_a_member_more_and_a_member_less() -> None:
             check.validate(bad)
 
 
-def test_reasons_in_the_schemas_are_exactly_those_of_the_code() -> None:
-    slugs = [reason.value for reason in Reason]
-    found = 0
+def test_the_reasons_of_the_schemas_are_exactly_those_of_the_code() -> None:
+    body = projects.schema("reason")
+    assert body["enum"] == [reason.value for reason in Reason]
     for name in ("error", "verify", "explain", "summary", "device-boot"):
-        for listed in re.findall(r'"enum": (\[[^\]]*"malformed"[^\]]*\])', json.dumps(
-            projects.schema(name)
-        )):  # fmt: skip
-            assert json.loads(listed) == slugs
-            found += 1
-    assert found >= 5
+        assert f'"$ref": "{body["$id"]}"' in json.dumps(projects.schema(name)), name
 
 
 @pytest.mark.parametrize("reason", list(Reason))

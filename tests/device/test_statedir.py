@@ -27,7 +27,7 @@ def test_number_is_kept_when_commit_returns_and_the_emulator_with_it(state: Stat
     assert state.sequence_number() is None
     for number in (0, 7, 2**64 - 1):
         state.commit(number)
-        again = StateDir.existing(state.path)
+        again = StateDir(state.path)
         assert again.sequence_number() == number
         assert again.emulator() == "qemu"
     assert sorted(path.name for path in state.path.iterdir()) == ["state.json"]

@@ -59,7 +59,9 @@ def _borrowing(
     top = _git(repository, environment, "rev-parse", "--show-toplevel")
     objects = _git(repository, environment, "rev-parse", "--git-path", "objects")
     made = _git(folder, environment, "init", "--template=", f"--object-format={kind}")
-    if top is None or objects is None or made is None:
+    if made is None:
+        raise Unavailable("git cannot make a temporary repository", hint="check space in TMPDIR")
+    if top is None or objects is None:
         raise Misuse(
             "the project is in no work tree of git", hint="build in a clone with its files"
         )

@@ -12,7 +12,7 @@ from fwseal.base.tables import Table
 from fwseal.build import recipe as recipes
 from fwseal.build.run import unbuilt
 from fwseal.cli import files, inputs, main, project, render, signers
-from fwseal.signing.keyring import Environment
+from fwseal.signing.keyring import Environment, Status
 from fwseal.signing.sign import sign_envelope
 from fwseal.signing.softkey import SoftKey
 from fwseal.suit import author
@@ -20,6 +20,8 @@ from fwseal.suit.authenticate import ROLE
 
 if TYPE_CHECKING:
     import argparse
+
+    from fwseal.signing.keyring import Key, Keyring
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     _, manifest = author.finalized(release, recipe.manifest, images)
     if options.dry_run:
         if not options.key.startswith("file:"):
-            signers.load(options.keyring)[0].named(options.key)
+            _entry(signers.load(options.keyring)[0], options.key)
         text = f"{options.key} would sign a manifest of {len(manifest)} bytes"
         render.result(text, {"would_sign": options.key}, as_json=options.json)
         return render.EXIT_OK
@@ -74,16 +76,22 @@ def _signed(manifest: bytes, options: argparse.Namespace) -> bytes:
         key = SoftKey(files.read(Path(path)), label=KeyLabel(label), kid=Kid(label), where=path)
         return sign_envelope(manifest, key)
     keyring, home = signers.load(options.keyring)
-    entry = keyring.named(options.key)
-    if entry.environment is not Environment.DEVELOPMENT:
+    with signers.Signers(keyring, home) as opened:
+        signer = opened.of(_entry(keyring, options.key))
+        signers.say(signer, "the envelope", verbose=options.verbose)
+        return sign_envelope(manifest, signer)
+
+
+def _entry(keyring: Keyring, name: str) -> Key:
+    """Answer the development key of that name; raises `Misuse`, `Refused`."""
+    entry = keyring.named(name)
+    if entry.environment is not Environment.DEVELOPMENT or entry.status is not Status.ACTIVE:
         raise Misuse(
-            f"key {entry.label!r} is for production", hint="build a release and fwseal sign it"
+            f"key {entry.label!r} is for production, or not active",
+            hint="build a release and fwseal sign it",
         )
     if ROLE not in entry.roles:
         raise Refused(
             Reason.SIGNER_NOT_AUTHORIZED, f"key {entry.label!r} does not hold role {ROLE}"
         )
-    with signers.Signers(keyring, home) as opened:
-        signer = opened.of(entry)
-        signers.say(signer, "the envelope", verbose=options.verbose)
-        return sign_envelope(manifest, signer)
+    return entry

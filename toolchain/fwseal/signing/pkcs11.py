@@ -80,11 +80,6 @@ class Token:
             tokens = [token for token in library.get_tokens() if self._is_named(token)]
         except self._pkcs11.PKCS11Error as error:
             raise _unavailable(error, self._uri.token) from None
-        except RuntimeError as error:
-            raise Unavailable(
-                f"PKCS#11 module {self._uri.module} cannot be used: {error}",
-                hint="name the module of your token in the key's URI",
-            ) from None
         if len(tokens) != 1:
             raise Unavailable(
                 f"{len(tokens)} tokens are named {self._uri.token!r}, one is needed",
