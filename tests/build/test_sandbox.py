@@ -60,10 +60,14 @@ def archive(shop: Path) -> bytes:
     return source.export(shop, "HEAD", ("examples/demo-plc", "targets/mps2-an385"))[1]
 
 
+@pytest.fixture(scope="session")
+def compiler() -> sandbox.Compiler:
+    return sandbox.compiler("zig")
+
+
 @pytest.fixture
-def job(archive: bytes) -> Callable[..., Job]:
+def job(archive: bytes, compiler: sandbox.Compiler) -> Callable[..., Job]:
     """Answer how jobs are made: shell scripts over the demo's source."""
-    compiler = sandbox.compiler("zig")
 
     def make(*scripts: str, outputs: tuple[str, ...] = ("out",)) -> Job:
         return Job(

@@ -68,6 +68,11 @@ def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         hint = "free some space" if error.errno in _FULL else "check its folder's permissions"
         raise Unavailable(

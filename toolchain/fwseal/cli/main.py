@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -98,6 +99,8 @@ def _terminated(*_: object) -> None:
 def run() -> NoReturn:
     """Run the command line of this process and exit; a bug of ours keeps its traceback."""
     signal.signal(signal.SIGTERM, _terminated)  # nothing half made stays behind
+    if not hasattr(sys.stderr, "write"):  # closed: what is said goes nowhere, the exit code stays
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal loses no result

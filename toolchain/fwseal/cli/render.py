@@ -37,6 +37,10 @@ def out(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
+    except AttributeError:  # Python has None where a stream was closed
+        raise Unavailable(
+            "standard output is closed", hint="connect it, the result goes there"
+        ) from None
     except OSError as error:
         # Python flushes once more at its exit, and that must not fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -40,14 +40,22 @@ def run(options: argparse.Namespace) -> int:
     inputs.time(options.at)
     try:
         if data[:4] == mcuboot.MAGIC.to_bytes(4, "little"):
+            _unused(options, "an image", payload="--payload", state="--state")
             text, evidence = _image(data, options)
         else:
+            _unused(options, "an envelope", anchor="--anchor")
             text, evidence = _envelope(data, options)
     except Refused as error:
         return verdict(error, as_json=options.json)
     body = {"verdict": "accepted", "reason": None, "where": None, "evidence": evidence}
     render.result(text, body, as_json=options.json)
     return render.EXIT_OK
+
+
+def _unused(options: argparse.Namespace, what: str, **names: str) -> None:
+    for name, option in names.items():
+        if getattr(options, name):
+            raise Misuse(f"{option} says nothing about {what}", hint="leave it out")
 
 
 def verdict(error: Refused, *, as_json: bool) -> int:
@@ -93,7 +101,10 @@ def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, 
         raise Refused(Reason.UNSUPPORTED, f"device {device.name} takes no SUIT envelope")
     installed = Installed(sequence_number=device.sequence_number)
     if options.state:
-        installed = Board.open(options.state).installed()
+        board = Board.open(options.state)
+        if board.profile.class_id != device.class_id:
+            raise Misuse("--state is of another device class than --device", hint="name its own")
+        installed = board.installed()
     done = driver.install(
         data,
         profile=device,
