@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import workshop
+from fwseal.base.errors import Misuse
+from fwseal.cli import releasedir
 from fwseal.signing import softkey
+from fwseal.signing.release import sign_release
 from projects import BUILT, NEW, PROFILE, RECIPE, URI, edit, offer
 from projects import here as fwseal
 
@@ -200,3 +204,14 @@ def test_a_strangers_envelope_and_a_strangers_envelope_with_our_kid_are_refused(
         fwseal(*AUTHOR, f"file:{name}.key", cwd=shop)
         verify = ("verify", "x.suit", "--payload", f"{URI}={PROFILE}", "--device", PROFILE)
         assert fwseal(*verify, cwd=shop, code=1).reason == reason
+
+
+def test_the_release_key_waits_for_the_boot_key_wherever_it_is_asked(shop: Path) -> None:
+    release = releasedir.load(shop / BUILT)
+    key = workshop.signer()
+
+    def read(name: str) -> bytes:
+        raise AssertionError(name)
+
+    with pytest.raises(Misuse):
+        sign_release(release, None, read=read, signer=key, boot=key.public())
