@@ -60,7 +60,7 @@ def test_a_failed_build_shows_the_end_of_what_the_compiler_said_and_one_error(sh
     projects.commit(shop)
     done = here("build", RECIPE, "-o", "build/x", cwd=shop, code=1)
     assert any("inclood" in line for line in done.err.splitlines())
-    assert done.reason is None
+    assert done.reason == "command-failed"
     assert "\n" not in done.body["error"]["message"]
     assert not (shop / "build/x").exists()
     assert not list((shop / "build").glob(".*"))

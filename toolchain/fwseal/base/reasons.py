@@ -213,7 +213,9 @@ REASONS: dict[Reason, Entry] = {
     ),
     Reason.ABORTED: _entry("the manifest says abort", _AUTHOR, "explain the manifest"),
     Reason.COMMAND_FAILED: _entry(
-        "a command could not be carried out", _AUTHOR, "explain the manifest"
+        "a command of a manifest or a build could not be carried out",
+        _AUTHOR,
+        "explain the manifest; run the build's command by hand",
     ),
     Reason.STORAGE_FULL: _entry(
         "the payload does not fit the storage of its component", _AUTHOR, "make the image smaller"

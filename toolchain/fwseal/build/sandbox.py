@@ -21,7 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from fwseal.base.errors import FwsealError, Misuse, Unavailable
+from fwseal.base.errors import Misuse, Refused, Unavailable
+from fwseal.base.reasons import Reason
 
 TIME_LIMIT = 900.0
 """Seconds for all commands of one build."""
@@ -47,14 +48,14 @@ class Level(enum.Enum):
     NONE = "none"
 
 
-class BuildFailed(FwsealError):
+class BuildFailed(Refused):
     """A command of the recipe failed with exit `code`; `output` is the end of what it said."""
 
     def __init__(self, code: int, *, output: tuple[str, ...]) -> None:
         super().__init__(
-            f"a command of the build failed with exit code {code}",
-            hint="run the recipe's commands by hand to see more",
+            Reason.COMMAND_FAILED, f"a command of the build failed with exit code {code}"
         )
+        self.hint = "run the recipe's commands by hand to see more"
         self.code = code
         self.output = output
 
