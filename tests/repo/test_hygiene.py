@@ -20,7 +20,9 @@ SECRETS = (
     re.compile(rb"\x30\x81\x87\x02\x01\x00\x30\x13"),  # PKCS#8 of P-256, DER
 )
 REGISTRY = re.compile(
-    rb"--(?:extra-)?index-url|--find-links|https?://[^ \"]*(?:/simple|/packages|pypi|npmjs|debian)"
+    # Spelled in parts, since this file is searched too.
+    rb"--(?:extra-)?index" + rb"-url|--find" + rb"-links|https?://[^ \"]*(?:"
+    rb"/simple|/packages|pypi|npmjs|debian)"
 )
 
 
@@ -46,7 +48,7 @@ def test_no_private_key_pin_or_token_store_is_tracked() -> None:
 def test_no_registry_address_is_tracked_lock_files_included() -> None:
     assert (ROOT / "requirements/dev.txt").is_file()
     for path in tracked():
-        if path not in (Path(__file__), ROOT / "LICENSE"):
+        if path != ROOT / "LICENSE":
             found = REGISTRY.search(path.read_bytes())
             assert not found, (path, found)
 
