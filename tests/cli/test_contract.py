@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import projects
+from fwseal.cli import releasedir
 from projects import BUILT, NEW, PROFILE, RECIPE, edit, environment, fwseal, here, offer
 
 if TYPE_CHECKING:
@@ -142,6 +143,29 @@ def test_a_closed_stream_changes_no_exit_code_and_gives_no_traceback(shop: Path)
         )
         assert done.returncode == code
         assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_release_that_another_command_writes_to_is_unavailable_and_unchanged(
+    shop: Path,
+) -> None:
+    before = projects.files(shop / BUILT)
+    with releasedir.writing(shop / BUILT):
+        fwseal("sign", BUILT, cwd=shop, code=3)
+    assert projects.files(shop / BUILT) == before
+    fwseal("sign", BUILT, cwd=shop)
+    here("sign", "build/nowhere", cwd=shop, code=2)
+
+
+def test_a_state_of_another_device_class_or_with_two_components_is_misuse(shop: Path) -> None:
+    state = ("--state", "build/device")
+    here(*DUT, "provision", *state, PROFILE, cwd=shop)
+    verify = ("verify", *offer(NEW), *state, "--device")
+    here(*verify, PROFILE, cwd=shop)
+    other = (shop / PROFILE).read_text(encoding="utf-8").replace("1492af14", "2492af14")
+    (shop / "targets/other.toml").write_text(other, encoding="utf-8")
+    here(*verify, "targets/other.toml", cwd=shop, code=2)
+    edit(shop / "build/device/profile.toml", "[policy]", '[[components]]\nid = ["01"]\n[policy]')
+    here(*DUT, "offer", *state, *offer(NEW), cwd=shop, code=2)
 
 
 def test_a_root_that_is_none_is_misuse_when_the_device_is_made(shop: Path) -> None:

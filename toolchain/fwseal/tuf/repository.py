@@ -171,7 +171,6 @@ def _sealed(signed: Root | Targets | Snapshot | Timestamp, signers: Signers) -> 
         metadata.sign(TufSigner(signers.of(signed.type)))
     except UnsignedMetadataError as error:
         # python-tuf wraps whatever a signer raises; what a token said is the answer.
-        if isinstance(error.__cause__, FwsealError):
-            raise error.__cause__ from None
-        raise
+        cause = error.__cause__
+        raise (cause if isinstance(cause, FwsealError) else error) from None
     return metadata.to_bytes(_SERIALIZER)
