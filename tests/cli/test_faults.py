@@ -19,7 +19,7 @@ import pytest
 import projects
 from fwseal.build import sandbox
 from fwseal.cli import files, main
-from needs import need_program
+from needs import absent, need_program
 from projects import BUILT, NEW, OLD, PROFILE, RECIPE, URI, fwseal, here, offer
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be mounted by root")
+        absent("a small disk can only be mounted by root")
     try:
         yield folder
     finally:

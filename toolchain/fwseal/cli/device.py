@@ -22,6 +22,7 @@ from fwseal.tuf.repository import envelope_path
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from fwseal.base.ports import Fetcher
 
@@ -58,8 +59,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _verb(verbs, "confirm", _confirm, "confirm the image on trial")
 
 
-def _verb(verbs: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:  # noqa: ANN401
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=what)
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    what: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=what)
     parser.add_argument("--state", metavar="DIR", type=Path, required=True)
     main.common(parser)
     parser.set_defaults(run=run)
@@ -169,7 +175,9 @@ def _update(options: argparse.Namespace) -> int:
     return _accept(device, fetched, options)
 
 
-def _accept(device: Board, offered: Any, options: argparse.Namespace) -> int:  # noqa: ANN401
+def _accept(
+    device: Board, offered: Callable[[], tuple[bytes, Fetcher]], options: argparse.Namespace
+) -> int:
     try:
         envelope, fetcher = offered()
         done = device.install(envelope, fetcher)

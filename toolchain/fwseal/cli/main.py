@@ -100,7 +100,7 @@ def run() -> NoReturn:
     """Run the command line of this process and exit; a bug of ours keeps its traceback."""
     signal.signal(signal.SIGTERM, _terminated)  # nothing half made stays behind
     if not hasattr(sys.stderr, "write"):  # closed: what is said goes nowhere, the exit code stays
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for this process' life
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal loses no result

@@ -46,7 +46,7 @@ def algorithm(number: object) -> Algorithm:
     Raises `Refused` (unsupported-algorithm).
     """
     try:
-        return Algorithm(number)  # type: ignore[arg-type]
+        return Algorithm(number)  # type: ignore[arg-type]  # whatever it is, it is looked up
     except ValueError:
         raise Refused(
             Reason.UNSUPPORTED_ALGORITHM, f"COSE algorithm {number!r} is not supported"

@@ -39,9 +39,9 @@ _OPEN: dict[str, int] = {}
 def find_module(name: str) -> str | None:
     """Answer the file of a module given by path or by name, or None."""
     if "/" in name:
-        return name if os.path.exists(name) else None  # noqa: PTH110
+        return name if os.path.exists(name) else None  # noqa: PTH110 - a path as the URI gives it
     for folder in _MODULE_FOLDERS:
-        for found in sorted(glob.glob(f"{folder}/{name}.so")):  # noqa: PTH207
+        for found in sorted(glob.glob(f"{folder}/{name}.so")):  # noqa: PTH207 - folders are patterns too
             return found
     return None
 

@@ -23,7 +23,7 @@ from fwseal.suit.labels import (
     spelled,
     unsupported,
 )
-from fwseal.suit.values import decode_digest, encode_digest
+from fwseal.suit.values import byte_string, decode_digest, encode_digest
 
 if TYPE_CHECKING:
     from fwseal.cose.messages import Sign1
@@ -135,6 +135,5 @@ def _wrapper(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
         raise Refused(Reason.MALFORMED, "the authentication wrapper is an array of one or more")
     if len(parts) > MAX_BLOCKS + 1:
         raise Refused(Reason.LIMIT_EXCEEDED, f"more than {MAX_BLOCKS} authentication blocks")
-    if not all(isinstance(part, bytes) for part in parts):
-        raise Refused(Reason.MALFORMED, "the authentication wrapper holds byte strings")
-    return parts[0], parts[1:]  # type: ignore[return-value]
+    digest_bytes, *blocks = (byte_string(part, "an authentication block") for part in parts)
+    return digest_bytes, tuple(blocks)
