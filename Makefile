@@ -2,7 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOO_OLD := "fwseal: error: Python 3.11 or newer is needed: make PYTHON=python3.11"
 ENSUREPIP := $(PYTHON) -c 'import ensurepip' 2>/dev/null
-LOCKED := --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+FROM_LOCK := --quiet --disable-pip-version-check --require-hashes --requirement
+LOCKED := $(FROM_LOCK) requirements/dev.txt
+ORACLES := .venv-oracles
+COMPILE := uv pip compile --no-config --universal --python-version 3.11 \
+  --generate-hashes --custom-compile-command "make lock" --quiet
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -17,7 +21,7 @@ export PYTHON
 ## test-all   the same, then the heavy ones (test-heavy)
 ## bench      every figure, measured beside its peers
 ## setup      the Python environment alone, in .venv
-## lock       requirements/dev.txt anew from pyproject.toml (LOCK=--upgrade for newer releases)
+## lock       requirements/*.txt anew from pyproject.toml (LOCK=--upgrade for newer releases)
 ## clean      removes all that these make
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -49,7 +53,7 @@ setup: .venv/.ourselves
 
 setup-system:
 	@requirements/system.sh demo
-setup-test:
+setup-test: $(ORACLES)/.locked
 	@requirements/system.sh test
 setup-heavy:
 	@requirements/system.sh heavy
@@ -67,12 +71,18 @@ setup-heavy:
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# cwt needs an older cbor2 than ours, so it cannot live in .venv.
+$(ORACLES)/.locked: requirements/oracles.txt | setup
+	@echo "fwseal: filling $(ORACLES) from $<" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(ORACLES)
+	@$(BIN)/python -m pip --python $(ORACLES)/bin/python install $(FROM_LOCK) $<
+	@touch $@
+
 lock: setup
-	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 \
-	  --generate-hashes --custom-compile-command "make lock" $(LOCK) \
-	  --extra hsm --extra build --extra emulator --group dev \
-	  --quiet --output-file requirements/dev.txt pyproject.toml
+	$(BIN)/$(COMPILE) $(LOCK) --extra hsm --extra build --extra emulator --group dev \
+	  --output-file requirements/dev.txt pyproject.toml
+	$(BIN)/$(COMPILE) $(LOCK) --group oracles --output-file requirements/oracles.txt
 
 clean:
-	rm -rf .venv build dist .coverage .coverage.* .hypothesis
+	rm -rf .venv $(ORACLES) build dist .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -27,3 +28,11 @@ def need_module(name: str) -> ModuleType:
     if importlib.util.find_spec(name) is None:
         absent(f"{name} is not installed")
     return importlib.import_module(name)
+
+
+def need_oracle() -> Path:
+    """Return the Python that has cwt; `make setup-test` makes its environment."""
+    place = Path(__file__).resolve().parents[1] / ".venv-oracles"
+    if not (place / ".locked").exists():
+        absent("cwt is not installed: make setup-test")
+    return place / "bin/python"

@@ -79,7 +79,7 @@ def of(arguments: tuple[str, ...]) -> str:
     words = [word for word in arguments if not word.startswith("-")]
     if words[0] == "device":
         return "verify" if words[2] in ("offer", "update") else f"device-{words[2]}"
-    return "-".join(words[:2]) if words[0] in ("keys", "repo") else words[0]
+    return "-".join(words[:2]) if words[0] in ("keys", "repo", "recipe") else words[0]
 
 
 @functools.cache

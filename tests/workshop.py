@@ -8,12 +8,13 @@ import uuid
 from fwseal.base.digest import Digest
 from fwseal.base.ids import KeyLabel, Kid
 from fwseal.cose.algorithms import Algorithm
-from fwseal.device.profile import DeviceProfile, Equal
+from fwseal.device.profile import Component, DeviceProfile, Equal
 from fwseal.signing import softkey
 from fwseal.signing.sign import sign_envelope
 from fwseal.signing.softkey import SoftKey
 from fwseal.suit import author
 from fwseal.suit.authenticate import Anchor
+from fwseal.suit.limits import DEFAULT
 
 VENDOR = uuid.UUID("fa6b4a53-d5ad-5fdf-be9d-e663e4d41ffe")
 CLASS = uuid.UUID("1492af14-2569-5e48-bf42-9b2d51f2ab45")
@@ -65,10 +66,13 @@ def profile(*anchors: Anchor, **changes: object) -> DeviceProfile:
         device_id=None,
         sequence_number=None,
         formats=("suit",),
-        components=(COMPONENT,),
+        components={COMPONENT: Component()},
         anchors=anchors,
+        recipients=(),
         threshold=1,
+        dependency_threshold=1,
         equal=Equal.REFUSE,
+        limits=DEFAULT,
         line="plc",
         layout="",
         emulator=None,

@@ -146,6 +146,87 @@ def test_whatever_else_a_recipe_says_is_misuse(old: str, new: str) -> None:
         parsed(GOOD.replace(old, new))
 
 
+SECRET = """
+[payload.encryption]
+algorithm = "A128GCM"
+
+[[payload.recipients]]
+kid = "pump-1"
+key = "../keys/pump-1.pem"
+algorithm = "ECDH-ES+A128KW"
+
+[[payload.recipients]]
+kid = "all"
+key = "all.cose"
+algorithm = "A128KW"
+
+[[dependency]]
+file = "radio.suit"
+component = ["01"]
+
+[manifest]
+install = ["directive-fetch"]
+"""
+ENCRYPTED = GOOD.replace('\n[manifest]\ntemplate = "single-image"\n', SECRET)
+
+
+def test_a_payload_may_be_encrypted_and_a_manifest_depend_on_another() -> None:
+    found = parsed(ENCRYPTED)
+    (payload,) = found.payloads
+    assert payload.encryption == "A128GCM"
+    assert [(one.kid, one.key, one.algorithm) for one in payload.recipients] == [
+        ("pump-1", "../keys/pump-1.pem", "ECDH-ES+A128KW"),
+        ("all", "all.cose", "A128KW"),
+    ]
+    assert found.manifest
+    assert [one.uri for one in found.manifest.dependencies] == ["7/radio.suit"]
+
+
+def test_an_integrated_payload_is_named_by_a_fragment() -> None:
+    inside = GOOD.replace('format = "raw"', 'format = "raw"\nintegrated = true')
+    assert parsed(inside).payloads[0].uri == "#pump.bin"
+    named = parsed(inside.replace("integrated = true", 'integrated = true\nuri = "#x"'))
+    assert named.payloads[0].uri == "#x"
+    outside = parsed(GOOD.replace('format = "raw"', 'format = "raw"\nintegrated = false'))
+    assert outside.payloads[0].uri == "7/pump.bin"
+
+
+def test_two_builds_for_two_slots_may_be_for_one_component() -> None:
+    second = '[[payload]]\nfile = "b.bin"\ncomponent = ["00", "ff01"]\nformat = "raw"\n\n[manifest]'
+    text = GOOD.replace('["out/pump.elf"]', '["out/pump.elf", "out/b.elf"]')
+    one, other = parsed(text.replace("[manifest]", second)).payloads
+    assert one.component == other.component
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"A128GCM"', '"AES-GCM"'),
+        ('"A128GCM"', '"A128GCM"\niv = "00"'),
+        ('[payload.encryption]\nalgorithm = "A128GCM"\n', ""),
+        ('"ECDH-ES+A128KW"', '"ECDH-ES"'),
+        ('kid = "all"\n', ""),
+        ('key = "all.cose"', 'key = "all.cose"\nx = 1'),
+        ('file = "radio.suit"', 'file = "pump.bin"'),
+        ('file = "radio.suit"', 'file = "radio.suit"\nuri = "7/pump.bin"'),
+        ('\n[manifest]\ninstall = ["directive-fetch"]\n', ""),
+        ('format = "raw"', 'format = "raw"\nuri = "#pump.bin"'),
+        ('format = "raw"', 'format = "raw"\nuri = "x"\nintegrated = true'),
+    ],
+)
+def test_whatever_else_is_said_of_secrets_and_dependencies_is_misuse(old: str, new: str) -> None:
+    assert ENCRYPTED.count(old) == 1
+    with pytest.raises(Misuse):
+        parsed(ENCRYPTED.replace(old, new))
+
+
+def test_recipients_without_encryption_or_encryption_without_recipients_is_misuse() -> None:
+    begin = ENCRYPTED.index("[[payload.recipients]]")
+    alone = ENCRYPTED[:begin] + ENCRYPTED[ENCRYPTED.index("[[dependency]]") :]
+    with pytest.raises(Misuse):
+        parsed(alone)
+
+
 KNOWN = {"version": "1.2.3", "cc": "{cc}", "build-id": "abc"}
 
 

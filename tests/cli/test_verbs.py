@@ -102,7 +102,7 @@ def test_every_verb_does_the_main_job_in_order_and_answers_as_its_schema_says(
     image = f"{NEW}/payloads/demo-plc.bin"
     author = ("author", RECIPE, "--key", "dev-release", "--payload", f"{URI}={image}")
     authored = ("-o", "build/short.suit")
-    assert run(*author, *authored, "--dry-run").body["would_sign"] == "dev-release"
+    assert run(*author, *authored, "--dry-run").body["would_sign"] == ["dev-release"]
     assert not (folder / "build/short.suit").exists()
     run(*author, *authored)
     short = run("verify", "build/short.suit", "--device", PROFILE, "--payload", f"{URI}={image}")

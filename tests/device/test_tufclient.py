@@ -12,7 +12,7 @@ from fwseal.base.ids import Uri
 from fwseal.base.reasons import Reason
 from fwseal.device import tufclient
 from fwseal.device.tufclient import Get, Keep, TargetFetcher
-from fwseal.suit.envelope import MAX_ENVELOPE
+from fwseal.suit.limits import DEFAULT
 from fwseal.tuf import trusted
 from repositories import (
     CURRENT,
@@ -288,7 +288,7 @@ def test_target_without_sha256_is_refused_and_nobody_is_asked() -> None:
 def test_envelope_that_claims_to_be_huge_is_refused_and_nobody_is_asked() -> None:
     tree = published(KEYS, 2)
     Author(tree, KEYS).targets(
-        lambda body: body["targets"][CURRENT].update(length=MAX_ENVELOPE + 1)
+        lambda body: body["targets"][CURRENT].update(length=DEFAULT.envelope_bytes + 1)
     )
     source = TreeFetcher(tree, "targets")
     with pytest.raises(Refused) as caught:

@@ -163,6 +163,6 @@ def test_the_manifest_part_of_a_recipe_is_read_key_by_key() -> None:
 
 def test_a_try_each_of_two_sequences_and_nothing_is_written_back() -> None:
     data = sequence(15, (sequence(3, 15), sequence(14, 0), None))
-    (step,) = decode_sequence(data, components=1)
+    (step,) = decode_sequence(data, indices=frozenset({0}))
     assert isinstance(step, TryEach)
     assert [branch is None for branch in step.branches] == [False, False, True]

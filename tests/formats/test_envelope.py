@@ -207,7 +207,7 @@ def test_a_manifest_before_its_authentication_is_refused(key: SoftKey) -> None:
 
 def test_an_envelope_past_the_size_limit_is_refused() -> None:
     with refused(Reason.LIMIT_EXCEEDED):
-        envelopes.decode(bytes(envelopes.MAX_ENVELOPE + 1))
+        envelopes.decode(bytes(envelopes.DEFAULT.envelope_bytes + 1))
 
 
 def test_a_key_that_would_write_on_the_readers_terminal_is_quoted() -> None:

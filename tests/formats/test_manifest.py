@@ -20,9 +20,8 @@ from fwseal.suit.labels import (
     ManifestKey,
     Parameter,
 )
+from fwseal.suit.limits import DEFAULT
 from fwseal.suit.sequence import (
-    MAX_COMMANDS,
-    MAX_NESTING,
     PARAMETERS,
     Override,
     RunSequence,
@@ -273,19 +272,19 @@ def test_a_parameter_is_exactly_of_its_type(
     number: int, good: tuple[cbor.Value, ...], bad: tuple[cbor.Value, ...]
 ) -> None:
     for value in good:
-        (step,) = decode_sequence(sequence(20, {number: value}), components=1)
+        (step,) = decode_sequence(sequence(20, {number: value}), indices=frozenset({0}))
         assert isinstance(step, Override)
         assert list(step.parameters) == [Parameter(number)]
     for value in bad:
         with refused(Reason.MALFORMED):
-            decode_sequence(sequence(20, {number: value}), components=1)
+            decode_sequence(sequence(20, {number: value}), indices=frozenset({0}))
 
 
 def test_every_parameter_of_the_drafts_is_read_or_refused_as_unsupported_by_name() -> None:
     unread = set()
     for parameter in Parameter:
         try:
-            decode_sequence(sequence(20, {int(parameter): ()}), components=1)
+            decode_sequence(sequence(20, {int(parameter): ()}), indices=frozenset({0}))
         except Refused as error:
             if error.reason is Reason.UNSUPPORTED:
                 unread.add(parameter)
@@ -306,19 +305,22 @@ def nest(levels: int) -> bytes:
 
 
 def test_sequences_nested_past_the_limit_are_refused() -> None:
-    (outer,) = decode_sequence(nest(MAX_NESTING), components=1)
+    (outer,) = decode_sequence(nest(DEFAULT.nesting), indices=frozenset({0}))
     assert isinstance(outer, RunSequence)
     with refused(Reason.LIMIT_EXCEEDED):
-        decode_sequence(nest(MAX_NESTING + 1), components=1)
+        decode_sequence(nest(DEFAULT.nesting + 1), indices=frozenset({0}))
     with refused(Reason.LIMIT_EXCEEDED):
-        decode_sequence(nest(200), components=1)
+        decode_sequence(nest(200), indices=frozenset({0}))
 
 
 def test_more_commands_than_the_limit_are_refused() -> None:
     pair = (3, 15)
-    assert len(decode_sequence(sequence(*pair * MAX_COMMANDS), components=1)) == MAX_COMMANDS
+    assert (
+        len(decode_sequence(sequence(*pair * DEFAULT.commands), indices=frozenset({0})))
+        == DEFAULT.commands
+    )
     with refused(Reason.LIMIT_EXCEEDED):
-        decode_sequence(sequence(*pair * (MAX_COMMANDS + 1)), components=1)
+        decode_sequence(sequence(*pair * (DEFAULT.commands + 1)), indices=frozenset({0}))
 
 
 def test_with_two_components_each_sequence_says_first_which_one_it_is_about() -> None:
@@ -368,5 +370,5 @@ def test_arbitrary_bytes_as_sequence_manifest_or_envelope_only_ever_refuse(data:
     for read in (envelopes.decode, manifests.decode):
         with pytest.raises(Refused):
             read(data)
-    reason = reason_of(lambda: decode_sequence(data, components=1))
+    reason = reason_of(lambda: decode_sequence(data, indices=frozenset({0})))
     assert reason is None or reason in REASONS

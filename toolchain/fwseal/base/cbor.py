@@ -7,7 +7,7 @@ every input for which `encode(decode(x)) == x` does not hold.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cbor2
@@ -27,12 +27,16 @@ MAX_DEPTH = 16
 MAX_BYTES = 65536
 MAX_ITEMS = 10_000
 """Defaults; a profile may lower or raise them per document."""
+DEEPEST = 400
+"""No limit on depth goes further, whatever a profile says: cbor2 reads by recursion."""
 
 _BUILT_IN_TAGS = (
     *range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799,
 )  # fmt: skip
 
 
+_LEAVES = frozenset({int, bytes, str, bool, type(None)})
+_NEGATIVES = 1 << 64
 _FIRST_SIZE, _LAST_SIZE, _INDEFINITE = 24, 27, 31
 _STRINGS, _ARRAY, _MAP, _TAG = (2, 3), 4, 5, 6
 _WITH_LENGTH = (*_STRINGS, _ARRAY, _MAP)
@@ -52,7 +56,11 @@ _SEMANTIC: Mapping[int, Callable[[Any, bool], Any]] = dict.fromkeys(_BUILT_IN_TA
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much of a document is read before it is refused; sizes in bytes."""
+    """How much of a document is read before it is refused.
+
+    `bytes` is its size; `items` counts every item, keys, containers and tags included; `depth` is
+    how many arrays, maps and tags may stand around one item, so an empty container adds none.
+    """
 
     bytes: int = MAX_BYTES
     depth: int = MAX_DEPTH
@@ -86,29 +94,38 @@ def decode(
     Raises `Refused`: limit-exceeded past a limit, malformed for bytes that are not one CBOR item
     of the types in `Value`, not-deterministic for any other encoding of such an item.
     """
-    _bounded(data, limits)
+    # An item has one byte or more: as many bytes as items are allowed are never too many items.
+    if len(data) > limits.items or len(data) > limits.bytes:
+        _bounded(data, limits)
     try:
         value = cbor2.loads(
             data,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             immutable=True,
+            max_depth=min(limits.depth, DEEPEST),
             semantic_decoders=_SEMANTIC,
         )
     except (cbor2.CBORDecodeError, TypeError, ValueError, OverflowError) as error:
+        _bounded(data, limits)  # what cbor2 says of a limit is words, and an attacker's may be too
         raise Refused(Reason.MALFORMED, f"not CBOR as allowed here: {_one_line(error)}") from None
-    _plain(value, tags)
+    ordered = _plain(value, tags)
     checked: Value = value
-    again = encode(checked)
-    if again != data:
-        if data.startswith(again):
-            raise Refused(Reason.MALFORMED, "bytes follow the CBOR item", where=str(len(again)))
-        raise Refused(
-            Reason.NOT_DETERMINISTIC,
-            "the encoding is not deterministic",
-            where=str(_first_difference(again, data)),
-        )
+    # cbor2 keeps the keys of a map in the order it read them in, and writes them in that order.
+    if not ordered or cbor2.dumps(checked) != data:
+        raise _another_encoding(checked, data)
     return checked
+
+
+def _another_encoding(value: Value, data: bytes) -> Refused:
+    again = encode(value)
+    if data.startswith(again):
+        return Refused(Reason.MALFORMED, "bytes follow the CBOR item", where=str(len(again)))
+    return Refused(
+        Reason.NOT_DETERMINISTIC,
+        "the encoding is not deterministic",
+        where=str(_first_difference(again, data)),
+    )
 
 
 def _bounded(data: bytes, limits: Limits) -> None:
@@ -128,7 +145,7 @@ def _bounded(data: bytes, limits: Limits) -> None:
             continue
         missing[-1] -= 1
         items += 1
-        if items > limits.items or len(missing) > limits.depth + 1:
+        if items > limits.items or len(missing) > min(limits.depth, DEEPEST) + 1:
             raise Refused(
                 Reason.LIMIT_EXCEEDED,
                 f"more than {limits.items} CBOR items, or nested deeper than {limits.depth}",
@@ -154,23 +171,52 @@ def _bounded(data: bytes, limits: Limits) -> None:
             missing.append(1)
 
 
-def _plain(value: object, tags: frozenset[int]) -> None:
-    """Refuse what is not in `Value`."""
+def _plain(value: object, tags: frozenset[int]) -> bool:
+    """Refuse what is not in `Value`; answer whether the keys of every map are in order."""
+    ordered = True
     pending = [value]
     while pending:
         item = pending.pop()
+        kind = type(item)
+        if kind in _LEAVES:
+            continue
         if isinstance(item, tuple):
-            pending.extend(item)
+            pending += item
         elif isinstance(item, Mapping):
-            for key, entry in item.items():
-                _plain_key(key)
-                pending += (key, entry)
+            ordered = _ordered_keys(item) and ordered
+            pending += item.values()
         elif isinstance(item, cbor2.CBORTag):
             if item.tag not in tags:
                 raise Refused(Reason.MALFORMED, f"tag {item.tag} may not stand here")
             pending.append(item.value)
-        elif item is not None and type(item) not in (int, bytes, str, bool):
-            raise Refused(Reason.MALFORMED, f"a {type(item).__name__} may not stand here")
+        else:
+            raise Refused(Reason.MALFORMED, f"a {kind.__name__} may not stand here")
+    return ordered
+
+
+def _ordered_keys(keys: Iterable[object]) -> bool:
+    """Answer whether map keys are in bytewise order; refuse a key that is not a `Key`."""
+    last: int | bytes = -1
+    for key in keys:
+        if type(key) is int:
+            # Unsigned before negative, each by its argument (RFC 8949 3.1): as the bytes sort.
+            rank = key if key >= 0 else _NEGATIVES - key
+            if isinstance(last, bytes) or rank <= last:
+                return _plain_keys(keys)
+            last = rank
+        else:
+            _plain_key(key)
+            encoded = cbor2.dumps(key)
+            if isinstance(last, bytes) and encoded <= last:
+                return _plain_keys(keys)
+            last = encoded
+    return True
+
+
+def _plain_keys(keys: Iterable[object]) -> bool:
+    for key in keys:
+        _plain_key(key)
+    return False
 
 
 def _plain_key(key: object) -> None:

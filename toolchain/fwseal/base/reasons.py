@@ -49,6 +49,7 @@ class Reason(enum.Enum):
     STORAGE_FULL = "storage-full"
     STORAGE_FAULT = "storage-fault"
     LAYERS_DISAGREE = "layers-disagree"
+    UNCHECKED = "unchecked"
     # boot stage
     NOT_CONFIRMED = "not-confirmed"
     TRAILER_INVALID = "trailer-invalid"
@@ -227,6 +228,11 @@ REASONS: dict[Reason, Entry] = {
         "two layers that must name the same thing do not",
         _SERVER,
         "publish the release again, whole",
+    ),
+    Reason.UNCHECKED: _entry(
+        "a manifest is legal and leaves out a check that a device needs",
+        _AUTHOR,
+        "add the check where lint says, then author or build again",
     ),
     Reason.NOT_CONFIRMED: _entry(
         "the image was booted once and never confirmed itself",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
-import uuid
 from typing import Any
 
 from fwseal.base.errors import Misuse
@@ -64,6 +62,8 @@ class Release:
 
     def to_json(self) -> bytes:
         """Answer the file's bytes."""
+        import json  # the recipe's reader needs none of it
+
         body: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
         body["state"] = self.state.value
         for entry, payload in zip(body["payloads"], self.payloads, strict=True):
@@ -76,6 +76,8 @@ class Release:
 
         A release may come from elsewhere: its file names must be plain, so that they stay inside.
         """
+        import json
+
         try:
             body = json.loads(data)
             if body.pop("schema_version") != SCHEMA_VERSION:
@@ -102,6 +104,8 @@ def _check(release: Release) -> None:
 
     Raises `Misuse`, or what reading a value of a wrong type raises.
     """
+    import uuid
+
     texts = [release.name, release.line, release.version, release.recipe_sha256]
     numbers = [release.sequence_number]
     uuid.UUID(release.vendor_id)

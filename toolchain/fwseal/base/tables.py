@@ -9,6 +9,7 @@ from fwseal.base.errors import Misuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
 T = TypeVar("T")
 
@@ -72,6 +73,13 @@ class Table:
             raise self.misuse(f"{key} must be an array of strings")
         return tuple(values)
 
+    def uints(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """Answer an array of integers of 0 to 2^64-1."""
+        values = self.take(key, list, list(default))
+        if not all(type(value) is int and 0 <= value < 2**64 for value in values):
+            raise self.misuse(f"{key} must be an array of unsigned integers")
+        return tuple(values)
+
     def hex(self, key: str) -> bytes:
         """Answer bytes that the file spells in hex."""
         return self.from_hex(self.take(key, str), key)
@@ -83,19 +91,37 @@ class Table:
         except ValueError:
             raise self.misuse(f"{key} must be hex") from None
 
+    def uuid(self, key: str) -> UUID:
+        """Answer a UUID of a version that firmware is named by (SUIT manifest-37 8.4.8.2)."""
+        from uuid import UUID  # slow to import, and few tables hold one
+
+        text = self.take(key, str)
+        try:
+            found = UUID(text)
+        except ValueError:
+            raise self.misuse(f"{key} must be a UUID") from None
+        if found.version not in (3, 4, 5) or str(found) != text:
+            raise self.misuse(f"{key} must be a version 3, 4 or 5 UUID in lower case")
+        return found
+
     def table(self, key: str, *, optional: bool = False) -> Table:
         """Answer a table inside this one; an empty one when it is optional and absent."""
-        return Table(self.take(key, dict, {} if optional else None), where=f"{self._where}: {key}")
+        return self.inside(key, self.take(key, dict, {} if optional else None))
+
+    def inside(self, place: str, content: Mapping[str, Any]) -> Table:
+        """Answer a table for what stands at a place of this one, for errors to name it."""
+        return Table(content, where=f"{self._where}: {place}")
+
+    def kind(self, key: str) -> type:
+        """Answer the type of a value that was not taken yet, where several are allowed."""
+        return type(self._left.get(key))
 
     def tables(self, key: str, *, optional: bool = False) -> tuple[Table, ...]:
         """Answer an array of tables (`[[key]]`)."""
         found = self.take(key, list, [] if optional else None)
         if not all(type(entry) is dict for entry in found):
             raise self.misuse(f"{key} must be an array of tables")
-        return tuple(
-            Table(entry, where=f"{self._where}: {key}[{index}]")
-            for index, entry in enumerate(found)
-        )
+        return tuple(self.inside(f"{key}[{index}]", entry) for index, entry in enumerate(found))
 
     def items_left(self) -> tuple[str, ...]:
         """Answer the keys not taken yet: for tables whose keys are the user's own."""

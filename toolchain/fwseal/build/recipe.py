@@ -30,14 +30,28 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Whom a payload is encrypted for; `key` is a file's path, relative to the recipe."""
+
+    kid: str
+    key: str
+    algorithm: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadSpec:
-    """One file to ship; `load_address` is None where the device's layout says it."""
+    """One file to ship; `load_address` is None where the device's layout says it.
+
+    `encryption` is the registry's name of the content algorithm, empty where all may read it.
+    """
 
     file: str
     uri: str
     component: ComponentId
     format: PayloadFormat
     load_address: int | None
+    encryption: str = ""
+    recipients: tuple[Recipient, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +77,7 @@ def recipe(table: Table) -> Recipe:
     product, source = table.table("product"), table.table("source")
     toolchain, build = table.table("toolchain"), table.table("build")
     number = product.uint("sequence-number")
+    payloads = tuple(_payload(entry, number) for entry in table.tables("payload", optional=True))
     built = Recipe(
         name=plain_name(product.take("name", str), what="product name"),
         line=plain_name(product.take("line", str), what="product line"),
@@ -74,8 +89,8 @@ def recipe(table: Table) -> Recipe:
         commands=_commands(build),
         outputs=build.strings("outputs"),
         parameters=_parameters(table.table("parameters", optional=True)),
-        payloads=tuple(_payload(entry, number) for entry in table.tables("payload", optional=True)),
-        manifest=author.spec(table.table("manifest")) if table.has("manifest") else None,
+        payloads=payloads,
+        manifest=_manifest(table, payloads, number),
     )
     for part in (product, source, toolchain, build, table):
         part.done()
@@ -85,7 +100,10 @@ def recipe(table: Table) -> Recipe:
             "outputs must name one file or more, each name once",
             hint="two files of one name would overwrite each other in the release",
         )
-    for names in ([one.file for one in built.payloads], [one.uri for one in built.payloads]):
+    dependencies = built.manifest.dependencies if built.manifest else ()
+    files = [one.file for one in payloads] + [one.file for one in dependencies]
+    uris = [one.uri for one in payloads] + [one.uri for one in dependencies]
+    for names in (files, uris):
         if len(set(names)) != len(names):
             raise table.misuse("two payloads have one file or one uri", hint="name each once")
     for payload in built.payloads:
@@ -95,6 +113,19 @@ def recipe(table: Table) -> Recipe:
                 hint="an output NAME.elf gives the payload NAME.bin",
             )
     return built
+
+
+def _manifest(table: Table, payloads: tuple[PayloadSpec, ...], number: int) -> author.Spec | None:
+    dependencies = author.dependencies(table.tables("dependency", optional=True), number)
+    if not table.has("manifest"):
+        if dependencies:
+            raise table.misuse("a dependency is for a recipe with a manifest")
+        return None
+    names = author.Names(
+        payloads=frozenset(one.file for one in payloads),
+        encrypted=frozenset(one.file for one in payloads if one.encryption),
+    )
+    return author.spec(table.table("manifest"), payloads=names, dependencies=dependencies)
 
 
 def _source(table: Table) -> Source:
@@ -138,19 +169,44 @@ def _parameters(table: Table) -> dict[str, str]:
 
 def _payload(entry: Table, number: int) -> PayloadSpec:
     file = plain_name(entry.take("file", str), what="payload file")
-    parts = entry.strings("component")
-    if not parts:
-        raise entry.misuse("component must have one part or more")
     found = PayloadSpec(
         file=file,
-        uri=entry.take("uri", str, f"{number}/{file}"),
-        component=tuple(entry.from_hex(part, "component") for part in parts),
+        uri=author.payload_uri(entry, file, number),
+        component=author.component(entry, "component"),
         format=PayloadFormat(entry.one_of("format", ("raw", "mcuboot"))),
         load_address=entry.uint("load-address") if entry.has("load-address") else None,
+        encryption=_encryption(entry.table("encryption", optional=True)),
+        recipients=tuple(_recipient(one) for one in entry.tables("recipients", optional=True)),
     )
     entry.done()
     if found.format is PayloadFormat.RAW and found.load_address is not None:
         raise entry.misuse("load-address is for format mcuboot", hint="remove it")
+    if bool(found.encryption) is not bool(found.recipients):
+        raise entry.misuse(
+            "encryption and recipients stand together",
+            hint="[payload.encryption] names the algorithm, [[payload.recipients]] who may read",
+        )
+    return found
+
+
+CONTENT_ALGORITHMS = ("A128GCM", "A192GCM", "A256GCM", "A128CTR", "A192CTR", "A256CTR")
+KEY_ALGORITHMS = ("A128KW", "A192KW", "A256KW", "ECDH-ES+A128KW")
+"""The COSE registry's names (RFC 9053, RFC 9459)."""
+
+
+def _encryption(table: Table) -> str:
+    found = table.one_of("algorithm", ("", *CONTENT_ALGORITHMS), "")
+    table.done()
+    return found
+
+
+def _recipient(entry: Table) -> Recipient:
+    found = Recipient(
+        kid=entry.take("kid", str),
+        key=entry.take("key", str),
+        algorithm=entry.one_of("algorithm", KEY_ALGORITHMS),
+    )
+    entry.done()
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fwseal.base.errors import Misuse
 from fwseal.cli import files, inputs
 from fwseal.device import driver
-from fwseal.device.processor import Installed
+from fwseal.device.admission import Installed
 from fwseal.device.slots import Slots
 from fwseal.device.statedir import FileFlash, StateDir
 
@@ -40,8 +40,11 @@ class Board:
 
     def installed(self) -> Installed:
         """Answer what the device accepted, and which image it confirmed."""
+        slot = self.slots.to_write()
         return Installed(
-            sequence_number=self.state.sequence_number(), confirmed=self.slots.confirmed()
+            sequence_number=self.state.sequence_number(),
+            confirmed=self.slots.confirmed(),
+            slots=dict.fromkeys(self.profile.components, slot),
         )
 
     def install(self, envelope: bytes, fetcher: Fetcher) -> driver.Evidence:

@@ -12,8 +12,6 @@ from fwseal.base.errors import Misuse
 from fwseal.base.ports import NotThere
 from fwseal.base.tables import Table
 from fwseal.cli import files
-from fwseal.device import profile as profiles
-from fwseal.image import memory_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +35,8 @@ def profile(path: Path, *, read: Callable[[str], bytes] | None = None) -> Device
 
     Raises `Misuse`.
     """
+    from fwseal.device import profile as profiles
+
     table = Table.parse(files.text(path), where=path.name)
     return profiles.profile(table, read=read or files.reader(path.parent))
 
@@ -53,6 +53,8 @@ def layout(device: DeviceProfile, *, read: Callable[[str], bytes]) -> Layout:
 
 def parsed_layout(data: bytes, *, where: str) -> Layout:
     """Answer the memory layout of a file's bytes; raises `Misuse`."""
+    from fwseal.image import memory_map
+
     return memory_map.layout(Table.parse(files.decoded(data, where=where), where=where))
 
 
@@ -104,10 +106,9 @@ class FileFetcher:
         """Answer the URIs that were named."""
         return frozenset(self._files)
 
-    def whole(self, uri: str) -> bytes | None:
-        """Answer a named file's bytes, or None where the URI was not named."""
-        path = self._files.get(uri)
-        return None if path is None else files.read(path)
+    def path(self, uri: str) -> Path | None:
+        """Answer the file named for a URI, or None where none was."""
+        return self._files.get(uri)
 
     @staticmethod
     def _read(path: Path, max_size: int) -> Iterator[bytes]:

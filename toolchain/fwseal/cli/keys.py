@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Unavailable
 from fwseal.cli import files, main, project, render, signers
+from fwseal.cose.algorithms import registered
 
 if TYPE_CHECKING:
     import argparse
@@ -143,7 +144,7 @@ def _list(options: argparse.Namespace) -> int:
         (
             key.label,
             ", ".join(sorted(key.roles)),
-            key.algorithm.name,
+            registered(key.algorithm),
             key.status.value,
             key.environment.value,
             key.public.fingerprint[:16],
@@ -157,7 +158,7 @@ def _list(options: argparse.Namespace) -> int:
                 "kid": key.kid,
                 "uri": key.uri,
                 "roles": sorted(key.roles),
-                "algorithm": key.algorithm.name,
+                "algorithm": registered(key.algorithm),
                 "status": key.status.value,
                 "environment": key.environment.value,
                 "fingerprint": key.public.fingerprint,

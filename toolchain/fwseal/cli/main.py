@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "init": "write a commented project into this folder",
+    "recipe": "write a commented recipe from a template",
     "build": "build twice in the sandbox, compare, and start a release",
     "author": "payload and recipe to a signed envelope, with a development key",
     "sign": "sign what is left of a release: the images, then the envelope",
@@ -34,11 +36,19 @@ VERBS = {
 EXIT_INTERRUPTED = 130
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Answer argparse's formatter as wide as the terminal; left to itself it imports shutil."""
+    with contextlib.suppress(ValueError, OSError):
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+        return argparse.HelpFormatter(prog, width=columns - 2)
+    return argparse.HelpFormatter(prog, width=78)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with our error lines, and options by their whole names."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(**{**settings, "allow_abbrev": False})
+        super().__init__(**{"formatter_class": _formatter, **settings, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise `Misuse` where argparse would exit."""

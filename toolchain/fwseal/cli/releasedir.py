@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse, Unavailable
+from fwseal.base.digest import sha256_hex
+from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.ids import plain_name
-from fwseal.base.release import Release
+from fwseal.base.reasons import Reason
+from fwseal.base.release import Release, State
+from fwseal.base.tables import Table
+from fwseal.build import recipe as recipes
+from fwseal.build.run import unbuilt
 from fwseal.cli import files, project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from fwseal.suit import author
 
 FILE = "release.json"
 
@@ -28,6 +37,45 @@ def load(path: Path) -> Release:
     found = Release.from_json(files.read(path / FILE), where=FILE)
     plain_name(found.line, what="product line")  # it becomes part of a path
     return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the recipe that was built asks for: a manifest, for the device of a profile."""
+
+    manifest: author.Spec | None
+    device: Path
+
+
+def job(folder: Path, release: Release) -> Job:
+    """Answer what a release's recipe says of its manifest.
+
+    Raises `Refused`: digest-mismatch for a recipe that was not built, layers-disagree where
+    release.json says other than it; `Misuse` outside of a project.
+    """
+    data = files.read(folder / "recipe.toml")
+    if sha256_hex(data) != release.recipe_sha256:
+        raise Refused(
+            Reason.DIGEST_MISMATCH, "recipe.toml is not the one that was built", where="recipe.toml"
+        )
+    text = files.decoded(data, where="recipe.toml")
+    recipe = recipes.recipe(Table.parse(text, where="recipe.toml"))
+    vendor, product = uuid.UUID(release.vendor_id), uuid.UUID(release.class_id)
+    planned = unbuilt(recipe, data, vendor_id=vendor, class_id=product)
+    if _plan(release) != _plan(planned):
+        raise Refused(
+            Reason.LAYERS_DISAGREE, "release.json is not what its recipe says", where="release.json"
+        )
+    return Job(manifest=recipe.manifest, device=project.find().root / recipe.device)
+
+
+def _plan(release: Release) -> Release:
+    """Answer a release without what its steps add."""
+    payloads = tuple(
+        dataclasses.replace(one, unsigned_sha256="", size=0, sha256="", sha512="")
+        for one in release.payloads
+    )
+    return dataclasses.replace(release, state=State.BUILT, payloads=payloads)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,8 @@ _KINDS = {
 def result(text: str, body: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a verb's result: `text` for people, or `body` as one JSON object."""
     if as_json:
+        import json
+
         text = json.dumps({"schema_version": SCHEMA_VERSION, **body})
     out("\n".join(map(plain, text.rstrip("\n").split("\n"))) + "\n")
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwseal.base.digest import sha256_hex
-from fwseal.base.errors import Misuse, Refused
-from fwseal.base.reasons import Reason
-from fwseal.base.release import PayloadFormat, Release, State
-from fwseal.base.tables import Table
-from fwseal.build import recipe as recipes
-from fwseal.build.run import unbuilt
-from fwseal.cli import files, main, releasedir, render, signers
+from fwseal.base.errors import Misuse
+from fwseal.base.release import PayloadFormat, Release
+from fwseal.cli import files, lint, main, releasedir, render, signers
 from fwseal.signing import release as signing
 
 if TYPE_CHECKING:
@@ -22,7 +15,6 @@ if TYPE_CHECKING:
 
     from fwseal.cose.keys import PublicKey
     from fwseal.signing.keyring import Keyring
-    from fwseal.suit import author
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("release", metavar="RELEASE", type=Path)
     parser.add_argument("--as", dest="role", choices=(signing.BOOT, signing.RELEASE))
     parser.add_argument("--dry-run", action="store_true", help="say who would sign what")
+    lint.payload(parser)
     signers.option(parser)
     main.common(parser)
 
@@ -53,13 +46,18 @@ def _sign(options: argparse.Namespace) -> int:
     roles = tuple(role for role in left if options.role in (None, role))
     keyring, home = signers.load(options.keyring)
     keys = {role: keyring.for_role(role, line=release.line) for role in roles}
+    job = releasedir.job(folder, release)
+    if roles:
+        # Whatever a device would refuse is refused here, before any key is touched.
+        last = (keys[signing.RELEASE],) if signing.RELEASE in roles else ()
+        lint.refuse(options, release, job, last)
     if options.dry_run:
         lines = [f"{keys[role].label} would sign as {role}" for role in roles] or ["nothing left"]
         would = {"would_sign": {role: keys[role].label for role in roles}}
         render.result("\n".join(lines), would, as_json=options.json)
         return render.EXIT_OK
-    read, spec = files.reader(folder), _spec(folder, release)
-    boot = _boot_key(keyring, release)
+    read = files.reader(folder)
+    boot = boot_key(keyring, release)
     what = f"{release.name} {release.version}, sequence number {release.sequence_number}"
     with signers.Signers(keyring, home) as open_signers:
         # Every key answers before the first one signs.
@@ -67,9 +65,11 @@ def _sign(options: argparse.Namespace) -> int:
         for role, signer in opened:
             signers.say(signer, f"{what}, as {role}", verbose=options.verbose)
             if role == signing.BOOT:
-                grown = signing.sign_boot(release, spec, read=read, signer=signer)
+                grown = signing.sign_boot(release, job.manifest, read=read, signer=signer)
             else:
-                grown = signing.sign_release(release, spec, read=read, signer=signer, boot=boot)
+                grown = signing.sign_release(
+                    release, job.manifest, read=read, signer=signer, boot=boot
+                )
             release = grown.release
             releasedir.grow(folder, release, grown.files)
     signed = [f"{keys[role].label} signed {what}, as {role}" for role in roles]
@@ -86,35 +86,8 @@ def _raw(release: Release) -> bool:
     return all(one.format is PayloadFormat.RAW for one in release.payloads)
 
 
-def _boot_key(keyring: Keyring, release: Release) -> PublicKey | None:
+def boot_key(keyring: Keyring, release: Release) -> PublicKey | None:
     """Answer the key the release's MCUboot images are signed with, None where it has none."""
     if _raw(release):
         return None
     return keyring.for_role(signing.BOOT, line=release.line).public
-
-
-def _spec(folder: Path, release: Release) -> author.Spec | None:
-    """Answer the `[manifest]` part of the recipe that was built; raises `Refused` for another."""
-    data = files.read(folder / "recipe.toml")
-    if sha256_hex(data) != release.recipe_sha256:
-        raise Refused(
-            Reason.DIGEST_MISMATCH, "recipe.toml is not the one that was built", where="recipe.toml"
-        )
-    text = files.decoded(data, where="recipe.toml")
-    recipe = recipes.recipe(Table.parse(text, where="recipe.toml"))
-    vendor, product = uuid.UUID(release.vendor_id), uuid.UUID(release.class_id)
-    planned = unbuilt(recipe, data, vendor_id=vendor, class_id=product)
-    if _plan(release) != _plan(planned):
-        raise Refused(
-            Reason.LAYERS_DISAGREE, "release.json is not what its recipe says", where="release.json"
-        )
-    return recipe.manifest
-
-
-def _plan(release: Release) -> Release:
-    """Answer a release without what its steps add."""
-    payloads = tuple(
-        dataclasses.replace(one, unsigned_sha256="", size=0, sha256="", sha512="")
-        for one in release.payloads
-    )
-    return dataclasses.replace(release, state=State.BUILT, payloads=payloads)

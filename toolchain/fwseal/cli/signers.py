@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
-from fwseal.base.ids import Role
+from fwseal.base.ids import KeyLabel, Kid, Role
 from fwseal.base.tables import Table
 from fwseal.cli import files, project, render
-from fwseal.signing import keyring as keyrings
-from fwseal.signing import uri as uris
 from fwseal.signing.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fwseal.cose.signer import Signer
+    from fwseal.signing import uri as uris
     from fwseal.signing.keyring import Key, Keyring
     from fwseal.signing.pkcs11 import Token
 
@@ -35,6 +33,8 @@ def option(parser: argparse.ArgumentParser) -> None:
 
 def load(named: str | None) -> tuple[Keyring, Path]:
     """Answer the keyring named, or the project's, and the folder it lies in."""
+    from fwseal.signing import keyring as keyrings
+
     path = Path(named) if named else project.find().keyring
     if not files.is_file(path):
         raise Misuse(
@@ -43,6 +43,12 @@ def load(named: str | None) -> tuple[Keyring, Path]:
         )
     table = Table.parse(files.text(path), where=path.name)
     return keyrings.keyring(table, read=files.reader(path.parent)), path.parent
+
+
+def of_file(path: Path) -> SoftKey:
+    """Answer the signer of a key file that stands in no keyring: its kid is the file's stem."""
+    label = path.stem
+    return SoftKey(files.read(path), label=KeyLabel(label), kid=Kid(label), where=str(path))
 
 
 class Signers(contextlib.ExitStack):
@@ -63,6 +69,8 @@ class Signers(contextlib.ExitStack):
 
         Raises `Misuse`, `Unavailable`, `Refused` (key-revoked, key-expired, key-attributes).
         """
+        from datetime import UTC, datetime
+
         key.check(datetime.now(UTC).date())
         scheme, _, rest = key.uri.partition(":")
         if scheme == "file":
@@ -75,6 +83,7 @@ class Signers(contextlib.ExitStack):
 
     def _pkcs11(self, key: Key) -> Signer:
         from fwseal.signing import pkcs11
+        from fwseal.signing import uri as uris
 
         parsed = uris.parse(key.uri)
         if self._keyring.softhsm_config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from fwseal.cli import files, inputs, main, render
 from fwseal.cli.boards import Board
 from fwseal.cose.keys import PublicKey
 from fwseal.device import driver
-from fwseal.device.processor import Installed
+from fwseal.device.admission import Installed
 from fwseal.image import mcuboot
 from fwseal.image import verify as images
 
@@ -82,7 +81,11 @@ def _image(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any
         device = inputs.profile(options.device)
         if "mcuboot" not in device.formats:
             raise Refused(Reason.UNSUPPORTED, f"device {device.name} takes no MCUboot image")
-        anchors = tuple(one.key for one in device.anchors if "boot" in one.roles)
+        anchors = tuple(
+            one.key
+            for one in device.anchors
+            if "boot" in one.roles and isinstance(one.key, PublicKey)
+        )
     else:
         raise Misuse(
             "an image is verified for a device", hint="--device PROFILE or --anchor PUBKEY"
@@ -122,7 +125,11 @@ def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, 
 def evidence(done: driver.Evidence) -> dict[str, Any]:
     """Answer what an acceptance rests on, as JSON has it."""
     return {
-        **dataclasses.asdict(done),
+        "sequence_number": done.sequence_number,
         "manifest_digest": done.manifest_digest.hex(),
         "signers": list(done.signers),
+        "dependencies": [
+            {"component": [part.hex() for part in component], "sequence_number": number}
+            for component, number in done.dependencies
+        ],
     }

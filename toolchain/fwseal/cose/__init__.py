@@ -1,1 +1,1 @@
-"""COSE (RFC 9052): the signatures and keys a device profile may name. Pure."""
+"""COSE (RFC 9052): the messages, keys and certificates a device profile may name. Pure."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from fwseal.base.errors import Refused, Unavailable
+from fwseal.base.errors import Misuse, Refused, Unavailable
+from fwseal.cose.keys import PublicKey
 
 if TYPE_CHECKING:
     from fwseal.base.ids import KeyLabel, Kid
     from fwseal.cose.algorithms import Algorithm
-    from fwseal.cose.keys import PublicKey
+    from fwseal.cose.keys import VerificationKey
 
 
 class Signer(Protocol):
@@ -30,16 +31,30 @@ class Signer(Protocol):
         """Answer the one algorithm the key is for."""
         ...
 
-    def public(self) -> PublicKey:
-        """Answer the public key, as the inventory records it."""
+    def public(self) -> VerificationKey:
+        """Answer what verifies its signatures: the public key, as the inventory records it.
+
+        For a MAC that is the shared secret, which is never written out.
+        """
         ...
 
     def sign(self, tbs: bytes) -> bytes:
-        """Answer the raw signature over the whole message (for ECDSA r || s).
+        """Answer the raw signature over the whole message (for ECDSA r || s), or its MAC.
 
         Raises `Unavailable` when the key cannot be reached.
         """
         ...
+
+
+def public_key(signer: Signer) -> PublicKey:
+    """Answer the signer's public key; raises `Misuse` for a shared secret, which has none."""
+    key = signer.public()
+    if not isinstance(key, PublicKey):
+        raise Misuse(
+            f"key {signer.label!r} is a shared secret and authenticates manifests only",
+            hint="use a key pair here",
+        )
+    return key
 
 
 def sign_checked(signer: Signer, tbs: bytes) -> bytes:

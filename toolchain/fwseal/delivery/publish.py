@@ -174,14 +174,27 @@ def _target(path: str, content: bytes, custom: Mapping[str, object]) -> NewTarge
     )
 
 
-def _newer(have: Trusted, release: Release) -> None:
-    path = repository.envelope_path(release.line, release.class_id)
+def last(store: Store, *, line: str, class_id: str) -> int | None:
+    """Answer the sequence number that is published for a device, or None where there is none.
+
+    Raises `Misuse`, and `Refused` for a repository that does not verify.
+    """
+    if store.read(f"{METADATA}/timestamp.json") is None:
+        return None
+    return _published(_current(store).trusted, line, class_id)
+
+
+def _published(have: Trusted, line: str, class_id: str) -> int | None:
     try:
-        listed = trusted.target(have, path)
+        listed = trusted.target(have, repository.envelope_path(line, class_id))
     except Refused:
-        return
-    published = repository.sequence_number(listed)
-    if release.sequence_number <= published:
+        return None
+    return repository.sequence_number(listed)
+
+
+def _newer(have: Trusted, release: Release) -> None:
+    published = _published(have, release.line, release.class_id)
+    if published is not None and release.sequence_number <= published:
         raise Refused(
             Reason.ROLLBACK,
             f"sequence number {release.sequence_number} is not above {published}, "

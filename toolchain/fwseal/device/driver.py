@@ -7,22 +7,41 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from fwseal.base.digest import Digest, DigestAlgorithm, Hash
 from fwseal.base.errors import Refused
+from fwseal.base.ids import Uri
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.base.reasons import Reason
-from fwseal.device import processor
-from fwseal.device.processor import Fetch, Fetched, Finish, Installed, Measured
+from fwseal.device import admission, processor
+from fwseal.device.effects import (
+    Copy,
+    Done,
+    Effect,
+    Event,
+    Fetch,
+    Finish,
+    Invoke,
+    Load,
+    Loaded,
+    Measure,
+    Measured,
+    Swap,
+    Write,
+)
 from fwseal.suit import envelope as envelopes
 from fwseal.suit.authenticate import Authenticated, authenticate
+from fwseal.suit.labels import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from fwseal.base.ids import ComponentId, Kid, Uri
-    from fwseal.device.processor import Applicable
+    from fwseal.base.ids import ComponentId, Kid
+    from fwseal.cose.encryption import Encrypt
+    from fwseal.device.admission import Installed
+    from fwseal.device.machine import Applicable
     from fwseal.device.profile import DeviceProfile
     from fwseal.device.slots import Slots
 
@@ -30,11 +49,19 @@ MAX_PAYLOAD = 1 << 32
 """Bytes of a payload that are read where neither manifest nor storage sets a limit (4 GiB)."""
 
 
+Content = Callable[[], "Iterator[bytes]"]
+"""What a component is written with, from the beginning each time it is called."""
+
+
 class Storage(Protocol):
     """Where components are kept while an update is on its way."""
 
     @property
-    def capacity(self) -> int:
+    def offers(self) -> frozenset[Command]:
+        """Answer the commands it can carry out."""
+        ...
+
+    def capacity(self, component: ComponentId) -> int:
         """Answer how many bytes a component may have."""
         ...
 
@@ -42,12 +69,23 @@ class Storage(Protocol):
         """Answer whether exactly that content is there already, waiting to be used."""
         ...
 
-    def begin(self, component: ComponentId) -> None:
-        """Make room for a component; what was there is gone."""
+    def begin(self, component: ComponentId, again: Content) -> None:
+        """Make room for a component; what was there is gone.
+
+        `again` answers its content once more, for storage that keeps none.
+        """
         ...
 
     def append(self, component: ComponentId, data: bytes) -> None:
         """Write the next bytes."""
+        ...
+
+    def read(self, component: ComponentId) -> Content:
+        """Answer what a component holds; raises `NotThere`."""
+        ...
+
+    def swap(self, one: ComponentId, other: ComponentId) -> None:
+        """Exchange two components; raises `NotThere`."""
         ...
 
     def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
@@ -66,29 +104,26 @@ class Evidence:
     sequence_number: int
     manifest_digest: Digest
     signers: tuple[Kid, ...]
-
-
-class _Integrated:
-    """Integrated payloads first, then the outer source (SUIT manifest-37 7.5)."""
-
-    def __init__(self, payloads: Mapping[str, bytes], outer: Fetcher) -> None:
-        self._payloads = payloads
-        self._outer = outer
-
-    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:
-        if uri in self._payloads:
-            return iter((self._payloads[uri],))
-        return self._outer.fetch(uri, max_size=max_size)
+    dependencies: tuple[tuple[ComponentId, int], ...] = ()
 
 
 def admit(
-    envelope: bytes, *, profile: DeviceProfile, installed: Installed
+    envelope: bytes,
+    *,
+    profile: DeviceProfile,
+    installed: Installed,
+    offers: frozenset[Command] = admission.COMMANDS,
 ) -> tuple[Authenticated, Applicable]:
     """Answer the manifest once it is authentic and for this device; raises `Refused`."""
     authenticated = authenticate(
-        envelopes.decode(envelope), anchors=profile.anchors, threshold=profile.threshold
+        envelopes.decode(envelope, limits=profile.limits),
+        anchors=profile.anchors,
+        threshold=profile.threshold,
+        limits=profile.limits,
     )
-    return authenticated, processor.applicable(authenticated, profile=profile, installed=installed)
+    return authenticated, admission.applicable(
+        authenticated, profile=profile, installed=installed, offers=offers
+    )
 
 
 def install(
@@ -99,103 +134,255 @@ def install(
     storage: Storage,
     fetcher: Fetcher,
 ) -> Evidence:
-    """Carry out an envelope up to, and not including, the commit of its sequence number.
+    """Carry out an envelope up to, and not including, the commit of its sequence numbers.
 
     The caller commits `Evidence.sequence_number` last. Raises `Refused` with nothing bootable
     changed, `Unavailable` when a source does not answer.
     """
-    authenticated, applicable = admit(envelope, profile=profile, installed=installed)
-    source = _Integrated(authenticated.integrated, fetcher)
-    state, effect = processor.start(applicable)
+    authenticated, what = admit(
+        envelope, profile=profile, installed=installed, offers=storage.offers
+    )
+    return carry_out(authenticated, what, storage=storage, fetcher=fetcher)
+
+
+def carry_out(
+    authenticated: Authenticated, what: Applicable, *, storage: Storage, fetcher: Fetcher
+) -> Evidence:
+    """Carry out an update that was admitted; as `install`."""
+    state, effect = processor.start(what)
     while not isinstance(effect, Finish):
-        if isinstance(effect, Fetch):
-            _fetch(effect, storage, source)
-            state, effect = processor.step(state, Fetched())
-        else:
-            found = storage.measure(effect.component, effect.algorithm)
-            state, effect = processor.step(state, found)
+        state, effect = processor.step(state, carried_out(effect, what, storage, fetcher))
     storage.finish(effect.components)
     return Evidence(
         sequence_number=effect.sequence_number,
         manifest_digest=authenticated.digest,
         signers=authenticated.signers,
+        dependencies=effect.dependencies,
     )
 
 
-def _fetch(effect: Fetch, storage: Storage, source: Fetcher) -> None:
+def carried_out(effect: Effect, what: Applicable, storage: Storage, source: Fetcher) -> Event:
+    """Answer what came of one effect of an update; raises `Refused`, `Unavailable`."""
+    match effect:
+        case Fetch():
+            _fetch(effect, what, storage, source)
+        case Copy():
+            _copy(effect, what, storage)
+        case Write():
+            target = _Target(effect.component, None, effect.encryption)
+            _into(target, lambda: iter((effect.content,)), what, storage)
+        case Swap():
+            _swap(effect, storage)
+        case Measure():
+            return storage.measure(effect.component, effect.algorithm)
+        case Load():
+            return Loaded(_load(effect, storage))
+        case Invoke() | Finish():
+            raise AssertionError(effect)  # an update invokes nothing
+    return Done()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Target:
+    """What is written where; `size` in bytes of plaintext, or None."""
+
+    component: ComponentId
+    size: int | None
+    encryption: Encrypt | None
+
+
+def _fetch(effect: Fetch, what: Applicable, storage: Storage, source: Fetcher) -> None:
     component, size, digest = effect.component, effect.size, effect.digest
     if size is not None and digest is not None and storage.holds(component, size, digest):
         return  # a retry must not destroy what the first try has installed
-    if effect.size is not None and effect.size > storage.capacity:
-        raise Refused(
-            Reason.STORAGE_FULL,
-            f"the payload has {effect.size} bytes, the component takes {storage.capacity}",
-        )
-    # SUIT manifest-37 8.4.10.4: the size is enforced while bytes arrive, not afterwards.
-    limit = storage.capacity if effect.size is None else effect.size
-    longer = Refused(
-        Reason.STORAGE_FULL if effect.size is None else Reason.PAYLOAD_SIZE,
-        f"the payload is longer than {limit} bytes",
-        where=effect.uri,
-    )
+    target = _Target(component, size, effect.encryption)
+    limit = _limit(target, what, storage, manifest=effect.manifest)
     try:
-        pieces = iter(source.fetch(effect.uri, max_size=limit))
-        first = next(pieces, b"")  # nothing is erased for a payload that does not come
-        storage.begin(effect.component)
-        total = 0
-        for piece in itertools.chain((first,), pieces):
-            total += len(piece)
-            if total > limit:
-                raise longer
-            storage.append(effect.component, piece)
+        _into(
+            target,
+            lambda: (
+                source.fetch(effect.uri, max_size=limit)
+                if effect.content is None
+                else iter((effect.content,))
+            ),
+            what,
+            storage,
+            manifest=effect.manifest,
+        )
     except NotThere:
         raise Refused(
-            Reason.PAYLOAD_MISSING, f"payload {effect.uri!r} is not there", where=effect.uri
+            Reason.DEPENDENCY_MISSING if effect.manifest else Reason.PAYLOAD_MISSING,
+            f"payload {effect.uri!r} is not there",
+            where=effect.uri,
         ) from None
     except Refused as error:
         if error.reason is Reason.LIMIT_EXCEEDED:
-            raise longer from None
-        raise
+            error = _longer(target, limit)  # a source that knows the length says so first
+        raise Refused(error.reason, error.message, where=error.where or effect.uri) from None
+
+
+def _limit(target: _Target, what: Applicable, storage: Storage, *, manifest: bool = False) -> int:
+    """Answer how many bytes a source may give; raises `Refused` (storage-full)."""
+    capacity = storage.capacity(target.component)
+    if manifest:
+        capacity = min(capacity, what.profile.limits.envelope_bytes)
+    overhead = 0 if target.encryption is None else target.encryption.overhead
+    if target.size is None:
+        return capacity + overhead
+    if target.size > capacity:
+        raise Refused(
+            Reason.STORAGE_FULL,
+            f"the payload has {target.size} bytes, the component takes {capacity}",
+        )
+    return target.size + overhead
+
+
+def _longer(target: _Target, limit: int) -> Refused:
+    return Refused(
+        Reason.STORAGE_FULL if target.size is None else Reason.PAYLOAD_SIZE,
+        f"the payload is longer than {limit} bytes",
+    )
+
+
+def _into(
+    target: _Target,
+    content: Content,
+    what: Applicable,
+    storage: Storage,
+    *,
+    manifest: bool = False,
+) -> None:
+    """Write what comes into a component, decrypted where the manifest says so."""
+    limit = _limit(target, what, storage, manifest=manifest)
+
+    def plain() -> Iterator[bytes]:
+        pieces = _bounded(content(), target, limit)
+        if target.encryption is None:
+            return pieces
+        return _decrypted(pieces, target.encryption, what)
+
+    pieces = plain()
+    first = next(pieces, b"")  # nothing is erased for a payload that does not come
+    storage.begin(target.component, plain)
+    for piece in itertools.chain((first,), pieces):
+        storage.append(target.component, piece)
+
+
+def _bounded(pieces: Iterator[bytes], target: _Target, limit: int) -> Iterator[bytes]:
+    # SUIT manifest-37 8.4.10.4: the size is enforced while bytes arrive, not afterwards.
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > limit:
+            raise _longer(target, limit)
+        yield piece
+
+
+def _decrypted(pieces: Iterator[bytes], info: Encrypt, what: Applicable) -> Iterator[bytes]:
+    from fwseal.cose.encryption import decryptor  # most updates are not encrypted
+
+    opened = decryptor(info, what.profile.recipients)
+    return itertools.chain(
+        (opened.update(piece) for piece in pieces), (opened.finish() for _ in range(1))
+    )
+
+
+def _copy(effect: Copy, what: Applicable, storage: Storage) -> None:
+    # SUIT manifest-37 8.4.10.5: a source that is absent makes the command fail.
+    target = _Target(effect.component, effect.size, effect.encryption)
+    try:
+        _into(target, storage.read(effect.source), what, storage)
+    except NotThere:
+        raise Refused(Reason.COMMAND_FAILED, "the source component holds nothing") from None
+
+
+def _swap(effect: Swap, storage: Storage) -> None:
+    try:
+        storage.swap(effect.source, effect.component)
+    except NotThere:
+        raise Refused(Reason.COMMAND_FAILED, "a component to be swapped holds nothing") from None
+
+
+def _load(effect: Load, storage: Storage) -> bytes:
+    found = b""
+    try:
+        for piece in storage.read(effect.component)():
+            found += piece
+            if len(found) > effect.max_size:
+                raise Refused(Reason.LIMIT_EXCEEDED, f"more than {effect.max_size} bytes")
+    except NotThere:
+        raise Refused(Reason.DEPENDENCY_MISSING, "the component holds no manifest") from None
+    return found
 
 
 class Scratch:
-    """Storage of a device that is only asked what it would say: bytes are hashed, not kept."""
+    """Storage of a device that is only asked what it would say: bytes are hashed, not kept.
 
-    capacity = MAX_PAYLOAD
+    What is read back - copied, or a dependency's envelope - is fetched once more.
+    """
+
+    offers = admission.COMMANDS - {Command.DIRECTIVE_INVOKE}
 
     def __init__(self, algorithms: frozenset[DigestAlgorithm]) -> None:
         self._algorithms = algorithms
-        self._running: dict[ComponentId, dict[DigestAlgorithm, Hash]] = {}
-        self._sizes: dict[ComponentId, int] = {}
+        self._seen: dict[ComponentId, _Seen] = {}
+
+    def capacity(self, component: ComponentId) -> int:  # noqa: ARG002 - as any desk
+        """Answer what no device has."""
+        return MAX_PAYLOAD
 
     def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002
         """Answer no: nothing is kept."""
         return False
 
-    def begin(self, component: ComponentId) -> None:
+    def begin(self, component: ComponentId, again: Content) -> None:
         """Start the component's hashes."""
-        self._running[component] = {one: one.new() for one in self._algorithms}
-        self._sizes[component] = 0
+        running = {one: one.new() for one in self._algorithms}
+        self._seen[component] = _Seen(again=again, running=running)
 
     def append(self, component: ComponentId, data: bytes) -> None:
         """Hash the next bytes."""
-        self._sizes[component] += len(data)
-        for running in self._running[component].values():
+        seen = self._seen[component]
+        seen.size += len(data)
+        for running in seen.running.values():
             running.update(data)
 
+    def read(self, component: ComponentId) -> Content:
+        """Answer what was seen, fetched once more."""
+        if component not in self._seen:
+            raise NotThere(Uri("/".join(part.hex() for part in component)))
+        return self._seen[component].again
+
+    def swap(self, one: ComponentId, other: ComponentId) -> None:
+        """Exchange what was seen."""
+        self.read(one), self.read(other)
+        self._seen[one], self._seen[other] = self._seen[other], self._seen[one]
+
     def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
-        """Answer size and digest of what was seen; nothing for a component never fetched."""
-        running = self._running.get(component, {}).get(algorithm, algorithm.new())
-        return Measured(
-            self._sizes.get(component, 0), Digest(algorithm=algorithm, value=running.digest())
+        """Answer size and digest of what was seen; nothing for a component never written."""
+        seen = self._seen.get(component)
+        size, running = (
+            (0, algorithm.new()) if seen is None else (seen.size, seen.running[algorithm])
         )
+        return Measured(size, Digest(algorithm=algorithm, value=running.digest()))
 
     def finish(self, components: tuple[ComponentId, ...]) -> None:
         """Keep nothing."""
 
 
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Seen:
+    """One component of a desk: how to have its bytes again, their number, and their hashes."""
+
+    again: Content
+    running: dict[DigestAlgorithm, Hash]
+    size: int = 0
+
+
 class SlotStorage:
     """Storage of a device with two MCUboot slots and one component."""
+
+    offers = admission.CONDITIONS | {Command.DIRECTIVE_FETCH, Command.DIRECTIVE_WRITE}
 
     def __init__(self, slots: Slots, *, images: bool = False) -> None:
         """Write to the slot that is not needed; `images`: only what its boot stage will start."""
@@ -204,25 +391,24 @@ class SlotStorage:
         self._slot = slots.to_write()
         self._size = 0
 
-    @property
-    def capacity(self) -> int:
+    def capacity(self, component: ComponentId) -> int:  # noqa: ARG002 - one component
         """Answer how long an image file may be."""
         return self._slots.layout.max_image
 
-    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002
+    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:
         """Answer whether the slot holds that file, bootable and not tried yet."""
         view = self._slots.view()[self._slot]
         found = (
             view.bootable
             and not view.tried
-            and size <= self.capacity
+            and size <= self.capacity(component)
             and self._slots.digest(self._slot, size, digest.algorithm).fits(digest)
         )
         if found:
             self._size = size
         return found
 
-    def begin(self, component: ComponentId) -> None:  # noqa: ARG002 - one component
+    def begin(self, component: ComponentId, again: Content) -> None:  # noqa: ARG002
         """Erase the slot that is not needed to boot."""
         self._slots.erase(self._slot)
         self._size = 0
@@ -231,6 +417,14 @@ class SlotStorage:
         """Program the next bytes."""
         self._slots.write(self._slot, self._size, data)
         self._size += len(data)
+
+    def read(self, component: ComponentId) -> Content:
+        """Answer nothing: no command that this storage offers reads a component back."""
+        raise NotThere(Uri("/".join(part.hex() for part in component)))
+
+    def swap(self, one: ComponentId, other: ComponentId) -> None:  # noqa: ARG002 - not offered
+        """Exchange nothing."""
+        self.read(one)
 
     def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:  # noqa: ARG002
         """Answer what the flash holds."""

@@ -1,310 +1,268 @@
 """A manifest is carried out as a pure machine: one effect out, one event in, until it is done.
 
-`applicable` refuses before anything happens; `start` and `step` then walk the commands. Payloads
-never pass through here: the driver streams them and reports size and digest.
+`start` and `step` walk the sequences; nothing here touches the world, and payloads never pass
+through. The values are in `machine`, the commands in `commands`, the way in is `admission`.
 
-draft-ietf-suit-manifest-37 6. This version walks linear sequences of the commands in `COMMANDS`;
-all others are refused as unsupported, by name, before the first effect.
+draft-ietf-suit-manifest-37 6.4 to 6.7, 8.4.10.2, 8.4.10.8.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused
-from fwseal.base.ids import ComponentId, Uri
 from fwseal.base.reasons import Reason
-from fwseal.device.profile import DeviceProfile, Equal
-from fwseal.suit.labels import Command, ManifestKey, Parameter, spelled, unsupported
-from fwseal.suit.sequence import Override, Parameters, Plain, SetIndex, Step
+from fwseal.device.admission import populated
+from fwseal.device.commands import complete, entered, perform
+from fwseal.device.effects import Effect, Event, Finish
+from fwseal.device.machine import Failed, Frame, Kind, Procedure, State
+from fwseal.suit.labels import Parameter, spelled
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from fwseal.device.machine import Applicable, Instance
+    from fwseal.suit.sequence import Parameters, Sequence, Step
 
-    from fwseal.suit.authenticate import Authenticated
-    from fwseal.suit.manifest import Manifest
-
-UPDATE = (ManifestKey.PAYLOAD_FETCH, ManifestKey.INSTALL, ManifestKey.VALIDATE)
-"""SUIT manifest-37 8.4.6: the sequences of an update, in their order."""
-
-COMMANDS = frozenset({
-    Command.CONDITION_VENDOR_IDENTIFIER, Command.CONDITION_CLASS_IDENTIFIER,
-    Command.CONDITION_DEVICE_IDENTIFIER, Command.CONDITION_IMAGE_MATCH, Command.CONDITION_ABORT,
-    Command.DIRECTIVE_FETCH,
-})  # fmt: skip
-PARAMETERS = frozenset({
-    Parameter.VENDOR_IDENTIFIER, Parameter.CLASS_IDENTIFIER, Parameter.DEVICE_IDENTIFIER,
-    Parameter.IMAGE_DIGEST, Parameter.IMAGE_SIZE, Parameter.URI,
-})  # fmt: skip
+R = TypeVar("R", bound=Refused)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """What the device holds: the highest number accepted, and the confirmed image's digests.
-
-    `confirmed` names one file by every algorithm a manifest may use; None where nobody knows, and
-    then no offer is a retry.
-    """
-
-    sequence_number: int | None
-    confirmed: frozenset[Digest] | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Applicable:
-    """An authenticated manifest that is for this device and not older than what it accepted."""
-
-    manifest: Manifest
-    profile: DeviceProfile
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fetch:
-    """Write the payload at `uri` into a component.
-
-    `size` in bytes and `digest` are what the manifest has said of it so far, or None.
-    """
-
-    component: ComponentId
-    uri: Uri
-    size: int | None
-    digest: Digest | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measure:
-    """Read a component back; answer its size and digest."""
-
-    component: ComponentId
-    algorithm: DigestAlgorithm
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finish:
-    """Make the components bootable, then commit the sequence number, in that order."""
-
-    components: tuple[ComponentId, ...]
-    sequence_number: int
-
-
-Effect = Fetch | Measure | Finish
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fetched:
-    """The payload was written."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measured:
-    """What a component holds; size in bytes."""
-
-    size: int
-    digest: Digest
-
-
-Event = Fetched | Measured
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """Where the machine stands: the steps left are `program[position:]`."""
-
-    what: Applicable
-    program: tuple[tuple[ManifestKey, Step], ...]
-    position: int = 0
-    component: int = 0
-    parameters: Mapping[int, Parameters]
-    written: frozenset[ComponentId] = frozenset()
-    validated: frozenset[ComponentId] = frozenset()
-
-
-def applicable(
-    authenticated: Authenticated, *, profile: DeviceProfile, installed: Installed
-) -> Applicable:
-    """Answer the manifest as one this device may carry out.
-
-    Raises `Refused`: malformed, rollback, wrong-component, severed-missing, unsupported.
-    """
-    manifest = authenticated.manifest
-    if ManifestKey.VALIDATE not in manifest.sequences:
-        raise Refused(Reason.MALFORMED, "the manifest has no validate sequence")
-    _newer(manifest, profile, installed)
-    for component in manifest.components:
-        if component not in profile.components:
-            name = "/".join(part.hex() for part in component)
-            raise Refused(Reason.WRONG_COMPONENT, f"component {name} is not one of this device")
-    for key in UPDATE:
-        if isinstance(manifest.sequences.get(key), Digest):
-            raise Refused(Reason.SEVERED_MISSING, f"{spelled(key)} was severed and is not here")
-    for key in manifest.sequences:
-        if key not in UPDATE:
-            raise unsupported(key, what="manifest element")
-    for step in manifest.steps():
-        _supported(step)
-    return Applicable(manifest=manifest, profile=profile)
-
-
-def _newer(manifest: Manifest, profile: DeviceProfile, installed: Installed) -> None:
-    # SUIT manifest-37 8.4.2: lower is refused; equal is our policy, and a retry always may.
-    accepted = installed.sequence_number
-    if accepted is None or manifest.sequence_number > accepted:
-        return
-    if manifest.sequence_number == accepted:
-        if profile.equal is Equal.REAPPLY:
-            return
-        wanted = [
-            step.parameters[Parameter.IMAGE_DIGEST]
-            for step in manifest.steps()
-            if isinstance(step, Override) and Parameter.IMAGE_DIGEST in step.parameters
-        ]
-        confirmed = installed.confirmed
-        if confirmed is not None and any(digest not in confirmed for digest in wanted):
-            return
-    raise Refused(
-        Reason.ROLLBACK,
-        f"sequence number {manifest.sequence_number} is not above {accepted}",
-        where="manifest/sequence-number",
-    )
-
-
-def _supported(step: Step) -> None:
-    if isinstance(step, Plain) and step.command in COMMANDS:
-        return
-    if isinstance(step, SetIndex) and type(step.index) is int:
-        return
-    if isinstance(step, Override):
-        for parameter in step.parameters:
-            if parameter not in PARAMETERS:
-                raise unsupported(parameter, what="parameter")
-        return
-    name = spelled(step.command) if isinstance(step, Plain) else type(step).__name__
-    raise Refused(Reason.UNSUPPORTED, f"command {name} is not supported by this device")
-
-
-def start(what: Applicable) -> tuple[State, Effect]:
+def start(what: Applicable, procedure: Procedure = Procedure.UPDATE) -> tuple[State, Effect]:
     """Answer the machine at its first effect; raises `Refused` as `step` does."""
-    manifest = what.manifest
-    program: list[tuple[ManifestKey, Step]] = []
-    for key in UPDATE:
-        sequence = manifest.sequences.get(key)
-        if isinstance(sequence, tuple):
-            # SUIT manifest-37 8.4.5: the shared sequence runs before each sequence.
-            program += [(key, step) for step in (*manifest.shared_sequence, *sequence)]
-    parameters: dict[int, Parameters] = {}
-    state = State(what=what, program=tuple(program), parameters=parameters)
-    return _walk(state)
+    populated(what.root.manifest, procedure)
+    return _walk(_section(State(what=what, procedure=procedure), 0))
 
 
 def step(state: State, event: Event) -> tuple[State, Effect]:
     """Answer the machine after the effect it waited for.
 
-    Raises `Refused`: wrong-vendor, wrong-class, wrong-device, aborted, payload-missing (no uri),
-    payload-size, payload-digest, digest-mismatch, command-failed.
+    Raises `Refused`, placed at the command: wrong-vendor, wrong-class, wrong-device, wrong-slot,
+    aborted, payload-size, payload-digest, digest-mismatch, condition-failed, command-failed,
+    dependency-missing, dependency-refused, limit-exceeded.
     """
-    section, command = state.program[state.position]
-    match event:
-        case Fetched():
-            fetched = {_component(state)}
-            state = dataclasses.replace(
-                state, written=state.written | fetched, validated=state.validated - fetched
-            )
-        case Measured():
-            _image_match(state, section, event)
-            if section is ManifestKey.VALIDATE:
-                validated = state.validated | {_component(state)}
-                state = dataclasses.replace(state, validated=validated)
-        case _:
-            raise AssertionError(command)
-    return _walk(dataclasses.replace(state, position=state.position + 1))
+    command = state.frame.steps[state.frame.position]
+    if not isinstance(command, Plain):
+        raise AssertionError(command)
+    try:
+        after = complete(state, command.command, event).advanced()
+    except Failed as failure:
+        after = _failed(state, _placed(failure, state))
+    except Refused as error:
+        raise _placed(error, state) from None
+    return _walk(after)
 
 
 def _walk(state: State) -> tuple[State, Effect]:
-    """Answer the next effect; conditions on what is known already are decided on the way."""
-    while state.position < len(state.program):
-        _, command = state.program[state.position]
-        match command:
-            case Override():
-                merged = {**state.parameters.get(state.component, {}), **command.parameters}
-                state = dataclasses.replace(
-                    state, parameters={**state.parameters, state.component: merged}
-                )
-            case SetIndex(index=int(index)):
-                state = dataclasses.replace(state, component=index)
-            case Plain():
-                effect = _plain(state, command)
-                if effect is not None:
-                    return state, effect
-            case _:
-                raise AssertionError(command)
-        state = dataclasses.replace(state, position=state.position + 1)
-    if state.written - state.validated:
-        # SUIT manifest-37 7.3 leaves it to the author; bytes that no digest covers end here.
-        raise Refused(Reason.CONDITION_FAILED, "a component was written and is never validated")
-    return state, Finish(tuple(sorted(state.written)), state.what.manifest.sequence_number)
+    """Answer the next effect; what needs none is carried out on the way."""
+    while state.frames:
+        frame = state.frame
+        if frame.position == len(frame.steps):
+            state = _ended(state)
+            continue
+        try:
+            state, effect = _execute(_counted(state), frame.steps[frame.position])
+        except Failed as failure:
+            state, effect = _failed(state, _placed(failure, state)), None
+        except Refused as error:
+            raise _placed(error, state) from None
+        if effect is not None:
+            return state, effect
+    return state, _finish(state)
 
 
-def _component(state: State) -> ComponentId:
-    return state.what.manifest.components[state.component]
+def _placed(error: R, state: State) -> R:
+    where = f"{state.frame.where}/{error.where}".rstrip("/")
+    return type(error)(error.reason, error.message, where=where)
 
 
-def _parameter(state: State, parameter: Parameter) -> object:
-    return state.parameters.get(state.component, {}).get(parameter)
+def _counted(state: State) -> State:
+    limit = state.what.profile.limits.steps
+    if state.executed >= limit:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limit} commands are carried out")
+    return dataclasses.replace(state, executed=state.executed + 1)
 
 
-_IDENTITY = {
-    Command.CONDITION_VENDOR_IDENTIFIER: (Parameter.VENDOR_IDENTIFIER, Reason.WRONG_VENDOR),
-    Command.CONDITION_CLASS_IDENTIFIER: (Parameter.CLASS_IDENTIFIER, Reason.WRONG_CLASS),
-    Command.CONDITION_DEVICE_IDENTIFIER: (Parameter.DEVICE_IDENTIFIER, Reason.WRONG_DEVICE),
-}
+def _execute(state: State, command: Step) -> tuple[State, Effect | None]:
+    match command:
+        case Plain():
+            before = state.frames
+            state, effect = perform(state, command.command)
+            if effect is None and state.frames is before:
+                state = state.advanced()
+            return state, effect
+        case SetIndex():
+            return _indexed(state, command), None
+        case Override():
+            return _set(state, command.parameters, override=True).advanced(), None
+        case SetParameters():
+            return _set(state, command.parameters, override=False).advanced(), None
+        case RunSequence():
+            return _run(state, command.steps), None
+        case TryEach():
+            return _tried(state.advanced(), state.frame, command.branches), None
 
 
-def _plain(state: State, command: Plain) -> Effect | None:
-    if command.command in _IDENTITY:
-        # SUIT manifest-37 8.4.9.1: the parameter must be set and match exactly.
-        parameter, reason = _IDENTITY[command.command]
-        profile = state.what.profile
-        own = {
-            Parameter.VENDOR_IDENTIFIER: profile.vendor_id,
-            Parameter.CLASS_IDENTIFIER: profile.class_id,
-            Parameter.DEVICE_IDENTIFIER: profile.device_id,
-        }[parameter]
-        if own is None or _parameter(state, parameter) != own.bytes:
-            raise Refused(reason, f"{spelled(parameter)} is not this device's")
-        return None
-    if command.command is Command.CONDITION_ABORT:
-        raise Refused(Reason.ABORTED, "the manifest aborts here")  # SUIT manifest-37 8.4.9.5
-    if command.command is Command.CONDITION_IMAGE_MATCH:
-        # SUIT manifest-37 8.4.9.2: the digest parameter must be set.
-        digest = _parameter(state, Parameter.IMAGE_DIGEST)
-        if not isinstance(digest, Digest):
-            raise Refused(Reason.CONDITION_FAILED, "image-match without an image-digest")
-        return Measure(_component(state), digest.algorithm)
-    uri, size = _parameter(state, Parameter.URI), _parameter(state, Parameter.IMAGE_SIZE)
-    if not isinstance(uri, str):
-        raise Refused(Reason.COMMAND_FAILED, "fetch without a uri")  # SUIT manifest-37 8.4.10.4
-    digest = _parameter(state, Parameter.IMAGE_DIGEST)
-    return Fetch(
-        _component(state),
-        Uri(uri),
-        size if isinstance(size, int) else None,
-        digest if isinstance(digest, Digest) else None,
+# Index and parameters: all of these are barriers to what runs without an order (6.7)
+
+
+def _barrier(state: State) -> State:
+    return dataclasses.replace(state, sources=frozenset(), targets=frozenset())
+
+
+def _indexed(state: State, command: SetIndex) -> State:
+    frame, index = state.frame, command.index
+    if frame.fixed:
+        # SUIT manifest-37 6.7: such a sequence is for the components it was started with.
+        raise Refused(Reason.ABORTED, "the component index may not be set again here")
+    indices = (
+        frame.instance.indices()
+        if index is True
+        else index
+        if isinstance(index, tuple)
+        else (index,)
+    )
+    return _barrier(
+        state.with_frame(
+            dataclasses.replace(
+                frame,
+                indices=indices,
+                every=index is True,
+                position=frame.position + 1,
+                turn=0,
+                fixed=frame.fixes,
+            )
+        )
     )
 
 
-def _image_match(state: State, section: ManifestKey, found: Measured) -> None:
-    validating = section is ManifestKey.VALIDATE
-    size = _parameter(state, Parameter.IMAGE_SIZE)
-    if isinstance(size, int) and found.size != size:
-        raise Refused(
-            Reason.DIGEST_MISMATCH if validating else Reason.PAYLOAD_SIZE,
-            f"the component holds {found.size} bytes, the manifest says {size}",
+def _set(state: State, new: Parameters, *, override: bool) -> State:
+    frame = state.frame
+    # SUIT manifest-37 8.4.8.14, .15: these two are the sequence's, and have a value from its start.
+    own = {Parameter.SOFT_FAILURE, Parameter.STRICT_ORDER}
+    if override:
+        frame = dataclasses.replace(
+            frame,
+            soft=bool(new.get(Parameter.SOFT_FAILURE, frame.soft)),
+            strict=bool(new.get(Parameter.STRICT_ORDER, frame.strict)),
         )
-    wanted = _parameter(state, Parameter.IMAGE_DIGEST)
-    if not isinstance(wanted, Digest) or not found.digest.fits(wanted):
-        raise Refused(
-            Reason.DIGEST_MISMATCH if validating else Reason.PAYLOAD_DIGEST,
-            "the component's digest is not the one the manifest names",
-        )
+    added = {key: value for key, value in new.items() if key not in own}
+    kept = state.of(frame.component)
+    merged = {**kept, **added} if override else {**added, **kept}
+    parameters = {**state.parameters, frame.component: merged}
+    return _barrier(dataclasses.replace(state.with_frame(frame), parameters=parameters))
+
+
+# Sequences inside sequences
+
+
+def _inner(state: State, frame: Frame, steps: Sequence, kind: Kind) -> Frame:
+    return Frame(
+        kind=kind,
+        instance=frame.instance,
+        steps=steps,
+        name=frame.where,
+        indices=(frame.index,),
+        soft=kind is Kind.TRY,
+        saved=state.parameters,
+    )
+
+
+def _run(state: State, steps: Sequence) -> State:
+    frame = state.frame
+    inner = _inner(state, frame, steps, Kind.RUN)
+    if not frame.strict:
+        # SUIT manifest-37 6.7: run side by side, each sequence is for components of its own.
+        if len(frame.indices) > 1 or frame.every:
+            inner = dataclasses.replace(inner, fixed=True)
+        elif isinstance(steps[0], SetIndex):
+            inner = dataclasses.replace(inner, fixes=True)
+        else:
+            raise Refused(Reason.ABORTED, "a sequence without an order must set its component")
+    return state.advanced().pushed(inner)
+
+
+def _tried(state: State, frame: Frame, branches: tuple[Sequence | None, ...]) -> State:
+    """Answer the state inside the first of the branches; nil does nothing, and succeeds."""
+    if branches[0] is None:
+        return state
+    inner = _inner(state, frame, branches[0], Kind.TRY)
+    return state.pushed(dataclasses.replace(inner, alternatives=branches[1:], outer=frame))
+
+
+def _failed(state: State, failure: Failed) -> State:
+    """Answer the state where a failure ends: behind the innermost soft sequence around it.
+
+    Raises `Refused` when there is none. What a failed sequence set is forgotten; what it wrote is
+    not. SUIT manifest-37 8.4.8.15, 8.4.10.2, 8.4.10.8.
+    """
+    while True:
+        frame = state.frame
+        if frame.kind in (Kind.SECTION, Kind.SHARED):
+            # A dependency that fails is a directive that fails: nothing outside may be soft on it.
+            raise failure
+        state = _barrier(state.popped())
+        if frame.soft:
+            state = dataclasses.replace(state, parameters=frame.saved)
+            if frame.kind is Kind.RUN:
+                return state
+            if frame.alternatives and frame.outer is not None:
+                return _tried(state, frame.outer, frame.alternatives)
+        # not soft, or every sequence was tried: the sequence around fails as well
+
+
+def _ended(state: State) -> State:
+    """Answer the state after a sequence that came to its end."""
+    frame = state.frame
+    state = _barrier(state.popped())
+    if frame.kind is not Kind.SECTION or frame.instance.path:
+        return state
+    return _section(state, state.section + 1)
+
+
+def _section(state: State, first: int) -> State:
+    """Answer the state at the next section that the root has, counted from `first`."""
+    root = state.what.root
+    for section in range(first, len(state.procedure.value)):
+        state = dataclasses.replace(state, section=section)
+        if state.key in root.manifest.sequences:
+            return entered(state, root)
+    return state
+
+
+# The end
+
+
+def _finish(state: State) -> Finish:
+    root = state.what.root
+    _processed(state, root)
+    if state.unmatched:
+        # SUIT manifest-37 7.3 leaves it to the author; bytes that no digest covers end here.
+        raise Refused(Reason.CONDITION_FAILED, "a component was written and is never validated")
+    if state.procedure is Procedure.INVOCATION and not state.invoked:
+        # SUIT manifest-37 6.3: an invocation ends in an error or in an invoked image.
+        raise Refused(Reason.COMMAND_FAILED, "the manifest invokes nothing")
+    numbers = {
+        path[-1]: one.instance.manifest.sequence_number for path, one in state.dependencies.items()
+    }
+    return Finish(
+        components=tuple(sorted(state.written)),
+        sequence_number=root.manifest.sequence_number,
+        dependencies=tuple(sorted(numbers.items())),
+    )
+
+
+def _processed(state: State, instance: Instance) -> None:
+    """Return when every sequence of every dependency was carried out (trust-domains-12 5.1)."""
+    for index in instance.manifest.dependencies:
+        component = instance.component(index)
+        name = "/".join(part.hex() for part in component)
+        found = state.dependencies.get((*instance.path, component))
+        if found is None:
+            raise Refused(Reason.DEPENDENCY_MISSING, f"dependency {name} is never checked")
+        for key in found.instance.sections(state.procedure):
+            if key not in found.processed:
+                raise Refused(
+                    Reason.DEPENDENCY_REFUSED,
+                    f"{spelled(key)} of dependency {name} is never carried out",
+                )
+        _processed(state, found.instance)

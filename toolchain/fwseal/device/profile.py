@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from fwseal.base.errors import Misuse
 from fwseal.base.ids import ComponentId, Kid, plain_name
 from fwseal.cose.algorithms import Algorithm, algorithm_named
-from fwseal.cose.keys import PublicKey
+from fwseal.cose.keys import verification_key
 from fwseal.suit.authenticate import Anchor
+from fwseal.suit.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fwseal.base.tables import Table
+    from fwseal.cose.encryption import RecipientKey
 
 
 class Equal(enum.Enum):
@@ -35,8 +37,25 @@ class Emulator:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One component of a device.
+
+    `slots` are those an update may be written to, none where the component has no slots; the
+    identifiers are its own where it is another processor's, else None (SUIT manifest-37 8.4.9.1).
+    """
+
+    slots: tuple[int, ...] = ()
+    vendor_id: uuid.UUID | None = None
+    class_id: uuid.UUID | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceProfile:
-    """One kind of device. `sequence_number` is None where nothing was accepted yet."""
+    """One kind of device. `sequence_number` is None where nothing was accepted yet.
+
+    `recipients` are the keys it decrypts with; `dependency_threshold` is how many anchors must
+    have signed a dependency, `threshold` how many the root.
+    """
 
     name: str
     vendor_id: uuid.UUID
@@ -44,10 +63,13 @@ class DeviceProfile:
     device_id: uuid.UUID | None
     sequence_number: int | None
     formats: tuple[str, ...]
-    components: tuple[ComponentId, ...]
+    components: Mapping[ComponentId, Component]
     anchors: tuple[Anchor, ...]
+    recipients: tuple[RecipientKey, ...]
     threshold: int
+    dependency_threshold: int
     equal: Equal
+    limits: Limits
     line: str
     layout: str
     """Path of the memory layout relative to the profile, or empty."""
@@ -60,6 +82,7 @@ def profile(table: Table, *, read: Callable[[str], bytes]) -> DeviceProfile:
     Raises `Misuse`.
     """
     device = table.table("device")
+    limits = table.table("limits", optional=True)
     policy = table.table("policy", optional=True)
     delivery = table.table("delivery", optional=True)
     memory = table.table("memory", optional=True)
@@ -73,21 +96,26 @@ def profile(table: Table, *, read: Callable[[str], bytes]) -> DeviceProfile:
         device_id=_uuid(device, "device-id") if device.has("device-id") else None,
         sequence_number=(device.uint("sequence-number") if device.has("sequence-number") else None),
         formats=formats,
-        components=tuple(_component(entry) for entry in table.tables("components")),
+        components=_components(table.tables("components")),
         anchors=tuple(_anchor(entry, read) for entry in table.tables("trust-anchors")),
+        recipients=tuple(
+            _recipient(entry, read) for entry in table.tables("recipients", optional=True)
+        ),
         threshold=policy.uint("threshold", 1),
+        dependency_threshold=policy.uint("dependency-threshold", 1),
         equal=Equal(policy.one_of("equal-sequence-number", ("refuse", "reapply"), "refuse")),
+        limits=_limits(limits),
         line=delivery.take("line", str, ""),
         layout=memory.take("layout", str, ""),
         emulator=_emulator(table.table("emulator")) if table.has("emulator") else None,
     )
-    for part in (device, policy, delivery, memory, table):
+    for part in (device, policy, delivery, memory, limits, table):
         part.done()
-    if built.threshold < 1:
+    if not built.threshold or not built.dependency_threshold:
         raise Misuse("a device profile with threshold 0 trusts everybody")
     if not built.components:
         raise Misuse("a device profile names one component or more")
-    if len({anchor.key.spki for anchor in built.anchors}) != len(built.anchors):
+    if len({anchor.key.identity for anchor in built.anchors}) != len(built.anchors):
         # Signers are counted by kid: one key under two would meet a threshold of two.
         raise Misuse("a key stands in two trust anchors", hint="give one anchor both roles")
     return built
@@ -105,29 +133,63 @@ def _uuid(table: Table, key: str) -> uuid.UUID:
     return found
 
 
-def _component(entry: Table) -> ComponentId:
-    parts = entry.strings("id")
-    entry.done()
+def _components(entries: tuple[Table, ...]) -> Mapping[ComponentId, Component]:
+    found: dict[ComponentId, Component] = {}
+    for entry in entries:
+        name = _component_id(entry.strings("id"), entry)
+        if name in found:
+            raise entry.misuse("a component is listed twice")
+        found[name] = Component(
+            slots=entry.uints("slots", ()),
+            vendor_id=_uuid(entry, "vendor-id") if entry.has("vendor-id") else None,
+            class_id=_uuid(entry, "class-id") if entry.has("class-id") else None,
+        )
+        entry.done()
+    return found
+
+
+def _component_id(parts: tuple[str, ...], entry: Table) -> ComponentId:
     return tuple(entry.from_hex(part, "id") for part in parts)
+
+
+def _limits(table: Table) -> Limits:
+    named = {field.name: field.name.replace("_", "-") for field in dataclasses.fields(Limits)}
+    return Limits(**{name: table.uint(key) for name, key in named.items() if table.has(key)})
 
 
 def _anchor(entry: Table, read: Callable[[str], bytes]) -> Anchor:
     path = entry.take("key", str)
-    data = read(path)
-    load = PublicKey.from_cose_key if path.endswith(".cose") else PublicKey.from_pem
-    key = load(data, where=path)
-    names = entry.strings("algorithms")
-    for name in names:
-        if name not in Algorithm.__members__:
-            raise entry.misuse(f"algorithm {name!r} is not supported", hint="see SUPPORTED.md")
+    key = verification_key(read(path), where=path)
     anchor = Anchor(
         kid=Kid(entry.take("kid", str)),
         key=key,
-        algorithms=frozenset(algorithm_named(name) for name in names),
+        algorithms=frozenset(_algorithm(name, entry) for name in entry.strings("algorithms")),
         roles=frozenset(entry.strings("roles")),
+        components=tuple(
+            _component_id(tuple(prefix.split("/")), entry)
+            for prefix in entry.strings("components", ())
+        ),
     )
     entry.done()
     return anchor
+
+
+def _algorithm(name: str, entry: Table) -> Algorithm:
+    try:
+        return algorithm_named(name)
+    except KeyError:
+        raise entry.misuse(
+            f"algorithm {name!r} is not supported", hint="see SUPPORTED.md"
+        ) from None
+
+
+def _recipient(entry: Table, read: Callable[[str], bytes]) -> RecipientKey:
+    from fwseal.cose.encryption import recipient_key  # most devices hold no key of their own
+
+    path = entry.take("key", str)
+    found = recipient_key(read(path), kid=Kid(entry.take("kid", str)), where=path)
+    entry.done()
+    return found
 
 
 def _emulator(table: Table) -> Emulator:

@@ -15,7 +15,7 @@ from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.ids import Uri
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.base.reasons import Reason
-from fwseal.suit.envelope import MAX_ENVELOPE
+from fwseal.suit.limits import DEFAULT
 from fwseal.tuf import repository, trusted
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class TargetFetcher:
 
     def envelope(self) -> bytes:
         """Answer the envelope's bytes; raises `Refused` as `fetch`, and limit-exceeded."""
-        if trusted.target(self._trusted, self._envelope).length > MAX_ENVELOPE:
+        if trusted.target(self._trusted, self._envelope).length > DEFAULT.envelope_bytes:
             raise Refused(
-                Reason.LIMIT_EXCEEDED, f"the envelope is longer than {MAX_ENVELOPE} bytes"
+                Reason.LIMIT_EXCEEDED, f"the envelope is longer than {DEFAULT.envelope_bytes} bytes"
             )
         return b"".join(self._checked(self._envelope))
 

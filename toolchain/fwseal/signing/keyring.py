@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import KeyLabel, Kid, Role, plain_name
 from fwseal.base.reasons import Reason
-from fwseal.cose.algorithms import Algorithm, algorithm_named
+from fwseal.cose.algorithms import NAMES, TABLE, Algorithm, algorithm_named
 from fwseal.cose.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -143,8 +143,12 @@ def _date(entry: Table, key: str) -> date | None:
 
 def _key(entry: Table, read: Callable[[str], bytes]) -> Key:
     label = KeyLabel(plain_name(entry.take("label", str), what="key label"))
-    name = entry.one_of("algorithm", tuple(one.name for one in Algorithm))
-    public = entry.take("public-key", str)
+    name = entry.one_of("algorithm", tuple(NAMES))
+    path = entry.take("public-key", str)
+    public = PublicKey.from_pem(read(path), where=path)
+    algorithm = algorithm_named(name)
+    if TABLE[algorithm].kind is not public.kind:
+        raise entry.misuse(f"{name} is not for a key of kind {public.kind.value}")
     roles = entry.strings("roles")
     for role in roles:
         if role not in ROLES:
@@ -153,8 +157,8 @@ def _key(entry: Table, read: Callable[[str], bytes]) -> Key:
         label=label,
         kid=Kid(entry.take("kid", str, label)),
         uri=entry.take("uri", str),
-        public=PublicKey.from_pem(read(public), where=public),
-        algorithm=algorithm_named(name),
+        public=public,
+        algorithm=algorithm,
         roles=frozenset(Role(role) for role in roles),
         lines=entry.strings("lines", ()),
         holder=entry.take("holder", str, ""),

@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from fwseal.base.errors import Misuse, Unavailable
+from fwseal.cose.algorithms import CURVES, TABLE
 from fwseal.cose.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -191,6 +192,10 @@ class Pkcs11Signer:
         self.kid = entry.kid
         self.algorithm = entry.algorithm
         self._public = entry.public
+        row = TABLE[entry.algorithm]
+        if row.kind not in CURVES:
+            raise Misuse(f"key {entry.label!r}: {row.name} is not supported through PKCS#11 yet")
+        self._hash = row.hash
 
     def public(self) -> PublicKey:
         """Answer the public key as the inventory records it."""
@@ -198,7 +203,7 @@ class Pkcs11Signer:
 
     def sign(self, tbs: bytes) -> bytes:
         """Answer r || s; the hash is made here, as SoftHSM and many HSMs offer only CKM_ECDSA."""
-        return self._token.raw_ecdsa(self._key, hashlib.sha256(tbs).digest())
+        return self._token.raw_ecdsa(self._key, hashlib.new(self._hash, tbs).digest())
 
 
 def _text(value: object) -> str:

@@ -16,7 +16,7 @@ from fwseal.base.reasons import Reason
 from fwseal.base.release import PayloadFormat, Release, State
 from fwseal.image import mcuboot
 from fwseal.image.verify import verify
-from fwseal.signing.sign import sign_envelope, sign_image
+from fwseal.signing.sign import attached, sign_image, signed
 from fwseal.suit import author
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fwseal.base.release import Payload
     from fwseal.cose.keys import PublicKey
     from fwseal.cose.signer import Signer
+    from fwseal.signing.keyring import Key
+    from fwseal.suit.envelope import Envelope
 
 BOOT, RELEASE = Role("boot"), Role("release")
 
@@ -54,22 +56,15 @@ def sign_boot(
 
     Raises `Refused` (digest-mismatch) for an image that is not the one that was built.
     """
-    images = {}
+    images = built(release, read=read)
     for payload in release.payloads:
-        unsigned = read(f"unsigned/{payload.file}")
-        if sha256_hex(unsigned) != payload.unsigned_sha256:
-            raise Refused(
-                Reason.DIGEST_MISMATCH,
-                f"{payload.file} is not the file that was built",
-                where=f"unsigned/{payload.file}",
-            )
-        is_image = payload.format is PayloadFormat.MCUBOOT
-        images[payload.file] = sign_image(unsigned, signer) if is_image else unsigned
-    release, manifest = author.finalized(release, spec, images)
+        if payload.format is PayloadFormat.MCUBOOT:
+            images[payload.file] = sign_image(images[payload.file], signer)
+    release, draft = author.released(release, spec, images, files=beside(spec, read=read))
     files = {f"payloads/{name}": data for name, data in images.items()}
     return Grown(
         release=dataclasses.replace(release, state=State.IMAGES_SIGNED),
-        files={**files, "manifest.cbor": manifest},
+        files={**files, "manifest.cbor": draft.manifest},
     )
 
 
@@ -81,29 +76,90 @@ def sign_release(
     signer: Signer,
     boot: PublicKey | None,
 ) -> Grown:
-    """Answer the release with its envelope; `boot` is the key that signed the MCUboot images.
+    """Answer the release with its envelope, signed; raises as `unsigned`, and `Unavailable`."""
+    return _grown(release, signed(unsigned(release, spec, read=read, boot=boot), signer))
 
-    Raises `Misuse` before the images are signed, `Refused` (layers-disagree) when manifest.cbor is
-    not the manifest of exactly these payloads, or a payload not the image that was built: the key
-    signs nothing it was not meant for.
+
+def attach_release(release: Release, envelope: Envelope, *, key: Key, signature: bytes) -> Grown:
+    """Answer the release with a signature in its envelope that was made elsewhere.
+
+    `envelope` is what `unsigned` answered. Raises `Refused` (bad-signature, unsupported-algorithm)
+    for one that is not the key's over exactly that.
+    """
+    done = attached(
+        envelope, key=key.public, algorithm=key.algorithm, kid=key.kid, signature=signature
+    )
+    return _grown(release, done)
+
+
+def _grown(release: Release, envelope: Envelope) -> Grown:
+    return Grown(
+        release=dataclasses.replace(release, state=State.SIGNED),
+        files={"envelope.suit": envelope.encode()},
+    )
+
+
+def unsigned(
+    release: Release,
+    spec: author.Spec | None,
+    *,
+    read: Callable[[str], bytes],
+    boot: PublicKey | None,
+) -> Envelope:
+    """Answer the envelope of a release whose images are final, as the release key is to sign it.
+
+    `boot` is the key that signed the MCUboot images. Raises `Misuse` before they are signed,
+    `Refused` (layers-disagree) when manifest.cbor is not the manifest of exactly these payloads,
+    or a payload not the image that was built: the key signs nothing it was not meant for.
     """
     if BOOT in remaining(release):
         raise Misuse("the images are not signed yet", hint="fwseal sign RELEASE --as boot")
     images = {one.file: read(f"payloads/{one.file}") for one in release.payloads}
     for payload in release.payloads:
         _check_payload(release, payload, images[payload.file], boot)
-    manifest = read("manifest.cbor")
-    if author.finalized(release, spec, images) != (release, manifest):
+    made, draft = author.released(release, spec, images, files=beside(spec, read=read))
+    if (made, draft.manifest) != (release, read("manifest.cbor")):
         raise Refused(
             Reason.LAYERS_DISAGREE,
             "manifest.cbor is not the manifest of this release's payloads",
             where="manifest.cbor",
         )
-    envelope = sign_envelope(manifest, signer)
-    return Grown(
-        release=dataclasses.replace(release, state=State.SIGNED),
-        files={"envelope.suit": envelope},
-    )
+    return draft.envelope()
+
+
+def planned(
+    release: Release, spec: author.Spec | None, *, read: Callable[[str], bytes]
+) -> tuple[Envelope, dict[str, bytes]]:
+    """Answer the envelope that a release would have if its images were signed as they are.
+
+    With it the images by their file names. Nobody signs this; it is what lint can look at before
+    a key is asked. Raises `Refused` (digest-mismatch), `Misuse`.
+    """
+    images = built(release, read=read)
+    _, draft = author.released(release, spec, images, files=beside(spec, read=read))
+    return draft.envelope(), images
+
+
+def built(release: Release, *, read: Callable[[str], bytes]) -> dict[str, bytes]:
+    """Answer the images as they were built; raises `Refused` (digest-mismatch) for others."""
+    images = {}
+    for payload in release.payloads:
+        data = images[payload.file] = read(f"unsigned/{payload.file}")
+        if sha256_hex(data) != payload.unsigned_sha256:
+            raise Refused(
+                Reason.DIGEST_MISMATCH,
+                f"{payload.file} is not the file that was built",
+                where=f"unsigned/{payload.file}",
+            )
+    return images
+
+
+def beside(spec: author.Spec | None, *, read: Callable[[str], bytes]) -> dict[str, bytes]:
+    """Answer the files that a manifest speaks of and no build made: dependencies and contents."""
+    if spec is None:
+        return {}
+    names = {one.file for one in spec.dependencies} | spec.files()
+    return {name: read(f"inputs/{name}") for name in sorted(names)}
 
 
 def _check_payload(release: Release, payload: Payload, data: bytes, boot: PublicKey | None) -> None:

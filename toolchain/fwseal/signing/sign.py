@@ -1,57 +1,101 @@
-"""The two signatures of a release: the boot stage's over the image, the device's over the manifest.
+"""The signatures of a release: the boot stage's over the image, the device's over the manifest.
 
 The image is signed first: its file is then final, and the manifest can name it. Each signature is
-verified with the public key of the inventory before it is answered.
+verified with the public key of the inventory before it is answered; one that was made elsewhere,
+before it is embedded.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from fwseal.base import statements
-from fwseal.cose.keys import raw_to_der
-from fwseal.cose.messages import Sign1, protected_header
-from fwseal.cose.signer import sign_checked
-from fwseal.image import mcuboot
+from fwseal.base.errors import Misuse
+from fwseal.cose.algorithms import TABLE, Kind
+from fwseal.cose.keys import as_der, raw_to_der
+from fwseal.cose.messages import new_block
+from fwseal.cose.signer import public_key, sign_checked
 from fwseal.suit import envelope as envelopes
 
 if TYPE_CHECKING:
+    from fwseal.base.ids import Kid
+    from fwseal.cose.algorithms import Algorithm
+    from fwseal.cose.keys import VerificationKey
+    from fwseal.cose.messages import Block
     from fwseal.cose.signer import Signer
+    from fwseal.suit.envelope import Envelope
 
 
 def sign_image(unsigned: bytes, signer: Signer) -> bytes:
-    """Answer the MCUboot image that devices fetch; raises `Refused` when it is not one."""
+    """Answer the MCUboot image that devices fetch; raises `Refused` when it is not one.
+
+    Raises `Misuse` for a key that the boot stage cannot verify with.
+    """
+    from fwseal.image import mcuboot  # only images want it, and all verbs that sign start here
+
     covered = mcuboot.decode(unsigned).covered()
+    public = public_key(signer)
+    if TABLE[signer.algorithm].kind is not Kind.P256:
+        raise Misuse(
+            f"key {signer.label!r} is no P-256 key, which the boot stage verifies with",
+            hint="make a boot key for ESP256",
+        )
     raw = sign_checked(signer, covered)
     return mcuboot.with_signature(
         unsigned,
-        keyhash=bytes.fromhex(signer.public().fingerprint),
+        keyhash=bytes.fromhex(public.fingerprint),
         signature_der=raw_to_der(raw, signer.algorithm),
     )
 
 
-def sign_envelope(manifest: bytes, signer: Signer) -> bytes:
-    """Answer the envelope around exactly these manifest bytes, with one COSE_Sign1.
+def sign_envelope(manifest: bytes, *signers: Signer) -> bytes:
+    """Answer the envelope around exactly these manifest bytes, with one block of each signer."""
+    return signed(envelopes.seal(manifest), *signers).encode()
 
-    SUIT manifest-37 8.3; RFC 9052 4.4.
+
+def signed(envelope: Envelope, *signers: Signer) -> Envelope:
+    """Answer the envelope with one more block of each signer, behind those it has.
+
+    SUIT manifest-37 8.3; RFC 9052 4.4, 6.3. Raises `Unavailable`.
     """
-    sealed = envelopes.seal(manifest)
-    block = Sign1(
-        protected=protected_header(signer.algorithm),
-        algorithm=signer.algorithm,
-        kid=signer.kid,
-        signature=b"",
-    )
-    raw = sign_checked(signer, block.tbs(sealed.digest_bytes))
-    signed = Sign1(
-        protected=block.protected, algorithm=block.algorithm, kid=block.kid, signature=raw
-    )
-    return envelopes.with_block(sealed, signed).encode()
+    for signer in signers:
+        block = new_block(signer.algorithm, signer.kid)
+        raw = sign_checked(signer, block.tbs(envelope.digest_bytes))
+        envelope = _with(envelope, block, raw)
+    return envelope
+
+
+def to_be_signed(envelope: Envelope, *, algorithm: Algorithm) -> bytes:
+    """Answer the Sig_structure or MAC_structure that a signer elsewhere signs, whole."""
+    return new_block(algorithm, None).tbs(envelope.digest_bytes)
+
+
+def attached(
+    envelope: Envelope,
+    *,
+    key: VerificationKey,
+    algorithm: Algorithm,
+    kid: Kid,
+    signature: bytes,
+) -> Envelope:
+    """Answer the envelope with a raw signature (for ECDSA r || s) that was made elsewhere.
+
+    Raises `Refused` when it is not the key's over `to_be_signed`: unsupported-algorithm,
+    bad-signature.
+    """
+    block = new_block(algorithm, kid)
+    key.verify(signature, block.tbs(envelope.digest_bytes), algorithm=algorithm)
+    return _with(envelope, block, signature)
+
+
+def _with(envelope: Envelope, block: Block, signature: bytes) -> Envelope:
+    return envelopes.with_block(envelope, dataclasses.replace(block, signature=signature))
 
 
 def sign_statement(payload: bytes, signer: Signer) -> bytes:
-    """Answer a DSSE envelope around an in-toto Statement."""
+    """Answer a DSSE envelope around an in-toto Statement; raises `Misuse` for a shared secret."""
+    from fwseal.base import statements
+
+    public_key(signer)
     raw = sign_checked(signer, statements.pae(payload))
-    return statements.envelope(
-        payload, keyid=signer.label, signature=raw_to_der(raw, signer.algorithm)
-    )
+    return statements.envelope(payload, keyid=signer.label, signature=as_der(raw, signer.algorithm))

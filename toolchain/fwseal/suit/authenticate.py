@@ -12,31 +12,41 @@ from fwseal.base import cbor
 from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
-from fwseal.cose.messages import Sign1, decode_sign1
+from fwseal.cose import certificates
+from fwseal.cose.algorithms import registered
+from fwseal.cose.messages import Block, decode_block
 from fwseal.suit import manifest as manifests
-from fwseal.suit.labels import Parameter, spelled
-from fwseal.suit.sequence import Override
+from fwseal.suit.labels import Parameter
+from fwseal.suit.limits import DEFAULT, Limits
+from fwseal.suit.sequence import Override, SetParameters
+from fwseal.suit.severing import attached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fwseal.base.ids import Kid
+    from fwseal.base.ids import ComponentId, Kid
     from fwseal.cose.algorithms import Algorithm
-    from fwseal.cose.keys import PublicKey
+    from fwseal.cose.keys import VerificationKey
     from fwseal.suit.envelope import Envelope
     from fwseal.suit.manifest import Manifest
 
-ROLE = "release"
+ROLE, DEPENDENCY = "release", "dependency"
+"""What an anchor may sign: any manifest, or those of dependencies alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """A key a device trusts, for exactly these algorithms and roles."""
+    """A key a device trusts, for exactly these algorithms and roles.
+
+    `components` are prefixes of the components it may write to; none means all (SUIT manifest-37
+    9).
+    """
 
     kid: Kid
-    key: PublicKey
+    key: VerificationKey
     algorithms: frozenset[Algorithm]
     roles: frozenset[str]
+    components: tuple[ComponentId, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +55,22 @@ class Authenticated:
 
     manifest: Manifest
     digest: Digest
-    signers: tuple[Kid, ...]
+    anchors: tuple[Anchor, ...]
     integrated: Mapping[str, bytes]
+
+    @property
+    def signers(self) -> tuple[Kid, ...]:
+        """Answer the kids of the anchors that signed."""
+        return tuple(one.kid for one in self.anchors)
 
 
 def authenticate(
-    envelope: Envelope, *, anchors: tuple[Anchor, ...], threshold: int = 1
+    envelope: Envelope,
+    *,
+    anchors: tuple[Anchor, ...],
+    threshold: int = 1,
+    roles: frozenset[str] = frozenset({ROLE}),
+    limits: Limits = DEFAULT,
 ) -> Authenticated:
     """Answer the manifest with severed members attached, and which anchors signed it.
 
@@ -64,34 +84,47 @@ def authenticate(
     signers: list[Anchor] = []
     for index, block in enumerate(envelope.blocks):
         try:
-            signers.append(_signer(decode_sign1(block), envelope.digest_bytes, anchors))
+            signers.append(_signer(decode_block(block), envelope.digest_bytes, anchors, roles))
         except Refused as error:
             raise error.at(f"authentication[{index}]") from None
     # Keys are counted, not names: one key under two kids is one signer.
-    count = len({one.key.spki for one in signers})
+    count = len({one.key.identity for one in signers})
     if count < threshold:
         raise Refused(Reason.THRESHOLD_NOT_MET, f"{count} of {threshold} anchors signed")
     covered = cbor.wrapped(envelope.manifest)
     if not Digest.of(covered, envelope.digest.algorithm).fits(envelope.digest):
         raise Refused(Reason.DIGEST_MISMATCH, "the manifest is not the one that was signed")
-    manifest = _attached(manifests.decode(envelope.manifest), envelope)
-    _nothing_rides_along(manifest, envelope)
     return Authenticated(
-        manifest=manifest,
+        manifest=opened(envelope, limits=limits),
         digest=envelope.digest,
-        signers=tuple(one.kid for one in signers),
+        anchors=tuple(signers),
         integrated=envelope.integrated,
     )
 
 
-def _signer(block: Sign1, payload: bytes, anchors: tuple[Anchor, ...]) -> Anchor:
+def opened(envelope: Envelope, *, limits: Limits = DEFAULT) -> Manifest:
+    """Answer what an envelope says, severed members attached, whoever signed it.
+
+    Raises `Refused`: whatever the manifest's own structure gives, severed-mismatch, and malformed
+    for a member that nothing names.
+    """
+    manifest = attached(manifests.decode(envelope.manifest, limits=limits), envelope, limits=limits)
+    _nothing_rides_along(manifest, envelope)
+    return manifest
+
+
+def _signer(
+    block: Block, payload: bytes, anchors: tuple[Anchor, ...], roles: frozenset[str]
+) -> Anchor:
     """Answer the anchor whose signature the block is."""
     candidates = [one for one in anchors if block.kid is None or one.kid == block.kid]
     if not candidates and block.kid is not None:
         raise Refused(Reason.UNKNOWN_SIGNER, f"kid {block.kid!r} names no trust anchor")
     allowed = [one for one in candidates if block.algorithm in one.algorithms]
     if candidates and not allowed:
-        raise Refused(Reason.UNSUPPORTED_ALGORITHM, f"no anchor may use {block.algorithm.name}")
+        raise Refused(
+            Reason.UNSUPPORTED_ALGORITHM, f"no anchor may use {registered(block.algorithm)}"
+        )
     tbs = block.tbs(payload)
     for anchor in allowed:
         try:
@@ -100,37 +133,24 @@ def _signer(block: Sign1, payload: bytes, anchors: tuple[Anchor, ...]) -> Anchor
             if error.reason is Reason.UNSUPPORTED_ALGORITHM and len(allowed) == 1:
                 raise
             continue
-        if ROLE not in anchor.roles:
+        certificates.judge(block.chain, signer=anchor.key, anchors=[one.key for one in anchors])
+        if not roles & anchor.roles:
             raise Refused(
-                Reason.SIGNER_NOT_AUTHORIZED, f"anchor {anchor.kid!r} does not hold role {ROLE}"
+                Reason.SIGNER_NOT_AUTHORIZED,
+                f"anchor {anchor.kid!r} does not hold role {' or '.join(sorted(roles))}",
             )
         return anchor
     raise Refused(Reason.BAD_SIGNATURE, "the signature verifies under no trust anchor")
 
 
-def _attached(manifest: Manifest, envelope: Envelope) -> Manifest:
-    named = manifest.severed()
-    for key, content in envelope.severed.items():
-        if key not in named:
-            raise Refused(
-                Reason.MALFORMED,
-                f"severed {spelled(key)} is named by no digest",
-                where=spelled(key),
-            )
-        # SUIT manifest-37 8.4.12: the digest of a severed member covers its byte-string head.
-        if not Digest.of(cbor.wrapped(content), named[key].algorithm).fits(named[key]):
-            raise Refused(
-                Reason.SEVERED_MISMATCH, f"{spelled(key)} is not the one the manifest names"
-            )
-        manifest = manifest.with_member(key, content)
-    return manifest
-
-
 def _nothing_rides_along(manifest: Manifest, envelope: Envelope) -> None:
+    # A payload whose sequence was severed and is not here is named by nothing that can be read.
+    if not envelope.integrated:
+        return
     uris = {
         step.parameters.get(Parameter.URI)
         for step in manifest.steps()
-        if isinstance(step, Override)
+        if isinstance(step, Override | SetParameters)
     }
     for uri in envelope.integrated:
         if uri not in uris:

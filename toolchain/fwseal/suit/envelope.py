@@ -23,16 +23,11 @@ from fwseal.suit.labels import (
     spelled,
     unsupported,
 )
+from fwseal.suit.limits import DEFAULT, Limits
 from fwseal.suit.values import byte_string, decode_digest, encode_digest
 
 if TYPE_CHECKING:
-    from fwseal.cose.messages import Sign1
-
-MAX_BLOCKS = 4
-MAX_ENVELOPE = 1 << 24
-"""Bytes of an envelope, integrated payloads included, that are read at all (16 MiB)."""
-
-_LIMITS = cbor.Limits(bytes=MAX_ENVELOPE)
+    from fwseal.cose.messages import Block
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +59,16 @@ class Envelope:
         return cbor.encode(cbor2.CBORTag(TAG_ENVELOPE, body))
 
 
-def seal(manifest: bytes, *, severed: Mapping[ManifestKey, bytes] | None = None) -> Envelope:
-    """Answer an envelope around a manifest's bytes, without any signature yet."""
+def seal(
+    manifest: bytes,
+    *,
+    severed: Mapping[ManifestKey, bytes] | None = None,
+    integrated: Mapping[str, bytes] | None = None,
+) -> Envelope:
+    """Answer an envelope around a manifest's bytes, without any signature yet.
+
+    `severed` are the members that the manifest names by digest, `integrated` payloads by URI.
+    """
     # SUIT manifest-37 8.3: the digest covers the manifest with its byte-string head.
     digest = Digest.of(cbor.wrapped(manifest))
     return Envelope(
@@ -74,22 +77,22 @@ def seal(manifest: bytes, *, severed: Mapping[ManifestKey, bytes] | None = None)
         blocks=(),
         manifest=manifest,
         severed=severed or {},
-        integrated={},
+        integrated=integrated or {},
     )
 
 
-def with_block(envelope: Envelope, block: Sign1) -> Envelope:
+def with_block(envelope: Envelope, block: Block) -> Envelope:
     """Answer the envelope with one more authentication block, behind those it has."""
     return dataclasses.replace(envelope, blocks=(*envelope.blocks, block.encode()))
 
 
-def decode(data: bytes) -> Envelope:
+def decode(data: bytes, *, limits: Limits = DEFAULT) -> Envelope:
     """Answer the well-formed envelope that the bytes are.
 
     Raises `Refused`: malformed, not-deterministic, limit-exceeded, unsupported,
     unsupported-algorithm.
     """
-    tagged = cbor.decode(data, tags=frozenset({TAG_ENVELOPE}), limits=_LIMITS)
+    tagged = cbor.decode(data, tags=frozenset({TAG_ENVELOPE}), limits=limits.envelope)
     # SUIT manifest-37 appendix A: SUIT_Envelope_Tagged; an untagged map is another thing.
     if not isinstance(tagged, cbor2.CBORTag):
         raise Refused(Reason.MALFORMED, "not a SUIT envelope: tag 107 is missing")
@@ -108,7 +111,7 @@ def decode(data: bytes) -> Envelope:
     for required in (EnvelopeKey.AUTHENTICATION_WRAPPER, EnvelopeKey.MANIFEST):
         if required not in body:
             raise Refused(Reason.MALFORMED, f"{spelled(required)} is missing")
-    digest_bytes, blocks = _wrapper(body[EnvelopeKey.AUTHENTICATION_WRAPPER])
+    digest_bytes, blocks = _wrapper(body[EnvelopeKey.AUTHENTICATION_WRAPPER], limits)
     return Envelope(
         digest_bytes=digest_bytes,
         digest=decode_digest(digest_bytes),
@@ -129,11 +132,11 @@ def _member(key: object, content: bytes, severed: dict[ManifestKey, bytes]) -> N
     severed[ManifestKey(label)] = content
 
 
-def _wrapper(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    parts = cbor.decode(data)
+def _wrapper(data: bytes, limits: Limits) -> tuple[bytes, tuple[bytes, ...]]:
+    parts = cbor.decode(data, limits=limits.document)
     if not isinstance(parts, tuple) or not parts:
         raise Refused(Reason.MALFORMED, "the authentication wrapper is an array of one or more")
-    if len(parts) > MAX_BLOCKS + 1:
-        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {MAX_BLOCKS} authentication blocks")
+    if len(parts) > limits.blocks + 1:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limits.blocks} authentication blocks")
     digest_bytes, *blocks = (byte_string(part, "an authentication block") for part in parts)
     return digest_bytes, tuple(blocks)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
-from fwseal.cose.messages import decode_sign1
+from fwseal.cose.algorithms import registered
+from fwseal.cose.messages import decode_block
 from fwseal.suit import manifest as manifests
 from fwseal.suit.labels import SPEC, Command, ManifestKey, Parameter, spelled
-from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,18 +60,18 @@ def _lines(envelope: Envelope, manifest: Manifest) -> Iterator[str]:
         there = "attached" if ManifestKey.TEXT in envelope.severed else "not here"
         yield f"text: severed, {there}, {manifest.text.hex()}"
     elif manifest.text is not None:
-        yield f"text: {len(manifest.text)} bytes"
+        yield f"text: {len(manifest.text.encode())} bytes"
     for uri, payload in envelope.integrated.items():
         yield f"integrated payload {uri!r}: {len(payload)} bytes"
 
 
 def _block(data: bytes) -> str:
     try:
-        block = decode_sign1(data)
+        block = decode_block(data)
     except Refused as error:
         return f"{error.reason.value}: {error.message}"
     kid = "none" if block.kid is None else repr(block.kid)
-    return f"COSE_Sign1 {block.algorithm.name}, kid {kid}"
+    return f"{block.kind.message} {registered(block.algorithm)}, kid {kid}"
 
 
 def _sequence(name: str, sequence: Sequence) -> Iterator[str]:
@@ -86,7 +87,7 @@ def _step(step: Step, indent: str) -> Iterator[str]:
         case SetIndex():
             shown = "all" if step.index is True else step.index
             yield f"{indent}{spelled(Command.DIRECTIVE_SET_COMPONENT_INDEX)} {shown}"
-        case Override():
+        case Override() | SetParameters():
             for parameter, value in step.parameters.items():
                 yield f"{indent}{spelled(parameter)} = {_value(parameter, value)}"
         case RunSequence():

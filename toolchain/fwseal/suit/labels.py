@@ -1,22 +1,39 @@
 """Every label of the SUIT drafts, with the registries' own names and numbers, in one place.
 
-M: draft-ietf-suit-manifest-37, T: -trust-domains-12, U: -update-management-14,
-E: -firmware-encryption-26. A member here is known; what is processed is said by the tables that
-decode and execute, and the rest is refused as unsupported, by name.
+A member here is known; what is processed is said by the tables that decode and execute, and the
+rest is refused as unsupported, by name. Sections are cited by the letters of the drafts below.
+COSE algorithms and headers stand in `cose`.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TypeVar
+import functools
+from typing import TYPE_CHECKING, TypeVar
 
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SPEC = "draft-ietf-suit-manifest-37"
+"""M."""
+SPEC_TRUST_DOMAINS = "draft-ietf-suit-trust-domains-12"
+"""T."""
+SPEC_UPDATE_MANAGEMENT = "draft-ietf-suit-update-management-14"
+"""U."""
+SPEC_REPORT = "draft-ietf-suit-report-18"
+"""R."""
+SPEC_FIRMWARE_ENCRYPTION = "draft-ietf-suit-firmware-encryption-26"
+"""E."""
+
 MANIFEST_VERSION = 1
 TAG_ENVELOPE = 107
+TAG_MANIFEST = 1070
+TAG_OID = 111
 TAG_PEN = 112
+"""M 11, RFC 9090; the tags of COSE messages stand in `cose`."""
 
 
 class EnvelopeKey(enum.IntEnum):
@@ -60,6 +77,12 @@ class CommonKey(enum.IntEnum):
     DEPENDENCIES = 1
     COMPONENTS = 2
     SHARED_SEQUENCE = 4
+
+
+class DependencyKey(enum.IntEnum):
+    """T 5.2.2: what is said of a dependency."""
+
+    PREFIX = 1
 
 
 class Command(enum.IntEnum):
@@ -121,9 +144,169 @@ class Parameter(enum.IntEnum):
     COMPONENT_METADATA = 30
 
 
+class RepPolicy(enum.IntFlag):
+    """M 8.4.7: what a condition or directive asks to be reported."""
+
+    SEND_RECORD_ON_SUCCESS = 1 << 0
+    SEND_RECORD_ON_FAILURE = 1 << 1
+    SEND_SYSINFO_SUCCESS = 1 << 2
+    SEND_SYSINFO_FAILURE = 1 << 3
+
+
+class TextKey(enum.IntEnum):
+    """M 11.6: text about a manifest."""
+
+    MANIFEST_DESCRIPTION = 1
+    UPDATE_DESCRIPTION = 2
+    MANIFEST_JSON_SOURCE = 3
+    MANIFEST_YAML_SOURCE = 4
+
+
+class TextComponentKey(enum.IntEnum):
+    """M 11.7, U 3.3, 3.4: text about a component."""
+
+    VENDOR_NAME = 1
+    MODEL_NAME = 2
+    VENDOR_DOMAIN = 3
+    MODEL_INFO = 4
+    COMPONENT_DESCRIPTION = 5
+    COMPONENT_VERSION = 6
+    VERSION_REQUIRED = 7
+    CURRENT_VERSION = 8
+
+
+class VersionComparison(enum.IntEnum):
+    """U 4.4: how a version is compared."""
+
+    GREATER = 1
+    GREATER_EQUAL = 2
+    EQUAL = 3
+    LESSER_EQUAL = 4
+    LESSER = 5
+
+
+class PreRelease(enum.IntEnum):
+    """U 4.4: what stands for the words of a semantic version."""
+
+    RC = -1
+    BETA = -2
+    ALPHA = -3
+
+
+class WaitEvent(enum.IntEnum):
+    """U 4.5: what directive-wait may wait for."""
+
+    AUTHORIZATION = 1
+    POWER = 2
+    NETWORK = 3
+    OTHER_DEVICE_VERSION = 4
+    TIME = 5
+    TIME_OF_DAY = 6
+    DAY_OF_WEEK = 7
+    TIME_OF_DAY_UTC = 8
+    DAY_OF_WEEK_UTC = 9
+
+
+class ComponentMetadataKey(enum.IntEnum):
+    """U 4.6: what is said of a component that is a file."""
+
+    DEFAULT_PERMISSIONS = 1
+    USER_PERMISSIONS = 2
+    GROUP_PERMISSIONS = 3
+    ROLE_PERMISSIONS = 4
+    FILE_TYPE = 5
+    MODIFICATION_TIME = 6
+    CREATION_TIME = 7
+    CREATOR = 8
+
+
+class FileType(enum.IntEnum):
+    """U 4.6: what kind of file a component is."""
+
+    REGULAR = 1
+    DIRECTORY = 2
+    SYMLINK = 3
+
+
+class Permission(enum.IntFlag):
+    """U 4.6: what may be done with a component that is a file."""
+
+    TRAVERSE_EXEC = 1 << 0
+    CREATE_WRITE = 1 << 1
+    LIST_READ = 1 << 2
+    CREATEDIR_APPEND = 1 << 3
+    READ_ATTR = 1 << 4
+    READ_PERM = 1 << 5
+    CHANGE_PERM = 1 << 6
+    CHANGE_OWNER = 1 << 7
+    WRITE_ATTR = 1 << 8
+    RECURSE_DELETE = 1 << 9
+    DELETE = 1 << 10
+    SYNC = 1 << 11
+    READ_ATTR_EX = 1 << 12
+    WRITE_ATTR_EX = 1 << 13
+
+
+class ReportKey(enum.IntEnum):
+    """R 4: SUIT_Report; a result that is not true is a map of three."""
+
+    NONCE = 2
+    RECORDS = 3
+    RESULT = 4
+    RESULT_CODE = 5
+    RESULT_RECORD = 6
+    RESULT_REASON = 7
+    CAPABILITY_REPORT = 8
+    SUIT_REFERENCE = 99
+
+
+class RecordField(enum.IntEnum):
+    """R 4: where the elements of a SUIT_Record stand in it."""
+
+    MANIFEST_ID = 0
+    MANIFEST_SECTION = 1
+    SECTION_OFFSET = 2
+    COMPONENT_INDEX = 3
+    PROPERTIES = 4
+
+
+class ReportReason(enum.IntEnum):
+    """R 9: why a manifest was refused, as reports say it."""
+
+    OK = 0
+    CBOR_PARSE = 1
+    COSE_UNSUPPORTED = 2
+    ALG_UNSUPPORTED = 3
+    UNAUTHORISED = 4
+    COMMAND_UNSUPPORTED = 5
+    COMPONENT_UNSUPPORTED = 6
+    COMPONENT_UNAUTHORISED = 7
+    PARAMETER_UNSUPPORTED = 8
+    SEVERING_UNSUPPORTED = 9
+    CONDITION_FAILED = 10
+    OPERATION_FAILED = 11
+    INVOKE_PENDING = 12
+
+
+class CapabilityKey(enum.IntEnum):
+    """R 9: what a device can be asked to say it supports."""
+
+    COMPONENTS = 1
+    COMMANDS = 2
+    PARAMETERS = 3
+    CRYPT_ALGO = 4
+    ENVELOPE = 5
+    MANIFEST = 6
+    COMMON = 7
+    TEXT = 8
+    TEXT_COMPONENT = 9
+    DEPENDENCY = 10
+
+
 SEQUENCES = frozenset({
-    ManifestKey.VALIDATE, ManifestKey.LOAD, ManifestKey.INVOKE, ManifestKey.PAYLOAD_FETCH,
-    ManifestKey.INSTALL,
+    ManifestKey.VALIDATE, ManifestKey.LOAD, ManifestKey.INVOKE,
+    ManifestKey.DEPENDENCY_RESOLUTION, ManifestKey.PAYLOAD_FETCH,
+    ManifestKey.CANDIDATE_VERIFICATION, ManifestKey.INSTALL,
 })  # fmt: skip
 """Manifest members that are command sequences and are decoded by this version."""
 
@@ -133,11 +316,16 @@ SEVERABLE = frozenset({
 })  # fmt: skip
 """Manifest members that a digest may stand for (M 8.4.12)."""
 
+CUSTOM = -256
+"""Numbers up to this one are for private use in every registry of M 11."""
+
 E = TypeVar("E", bound=enum.IntEnum)
 
 
+@functools.lru_cache(maxsize=None, typed=True)
 def spelled(label: enum.IntEnum) -> str:
     """Answer a label as the drafts spell it, without the `suit-` in front."""
+    # Typed, because members of two registries are equal when they have one number.
     return label.name.lower().replace("_", "-")
 
 
@@ -145,10 +333,18 @@ def known(kind: type[E], number: object, *, what: str) -> E:
     """Answer the label of a number; raises `Refused` (unsupported) for one no draft names."""
     if type(number) is not int:
         raise Refused(Reason.MALFORMED, f"{what} {number!r} is not an integer")
-    try:
-        return kind(number)
-    except ValueError:
-        raise Refused(Reason.UNSUPPORTED, f"{what} {number} is not known") from None
+    numbers: Mapping[int, E] = _numbers(kind)
+    found = numbers.get(number)
+    if found is None:
+        custom = "custom" if number <= CUSTOM else "not known"
+        raise Refused(Reason.UNSUPPORTED, f"{what} {number} is {custom}")
+    return found
+
+
+@functools.cache
+def _numbers(kind: type[E]) -> Mapping[int, E]:
+    # A call of an enum costs ten times as much, and each label of each manifest is looked up.
+    return {int(label): label for label in kind}
 
 
 def unsupported(label: enum.IntEnum, *, what: str) -> Refused:

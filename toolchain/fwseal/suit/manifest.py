@@ -7,68 +7,82 @@ this is what they mean.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from fwseal.base import cbor
 from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
+from fwseal.suit.common import Common, decode_common, placed
 from fwseal.suit.labels import (
     MANIFEST_VERSION,
     SEQUENCES,
     SEVERABLE,
-    CommonKey,
+    Command,
     ManifestKey,
     known,
     spelled,
     unsupported,
 )
-from fwseal.suit.sequence import (
-    Plain,
-    Sequence,
-    SetIndex,
-    Step,
-    decode_sequence,
-    encode_sequence,
-    nested,
+from fwseal.suit.limits import DEFAULT
+from fwseal.suit.sequence import Plain, Sequence, Step, encode_sequence, nested
+from fwseal.suit.text import Text, decode_text
+from fwseal.suit.values import (
+    byte_string,
+    component_id,
+    digest,
+    digest_value,
+    mapping,
+    text_string,
+    unsigned,
 )
-from fwseal.suit.values import byte_string, digest, digest_value, mapping, text_string, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fwseal.base.ids import ComponentId
-
-MAX_COMPONENTS = 16
+    from fwseal.suit.limits import Limits
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One release of one device's software, as its author signed it.
 
+    `dependencies` maps component indices to the prefix of what the manifest there is about (SUIT
+    trust-domains-12 5.2.2); `component_id` is where this manifest itself is kept (5.2.1).
     `sequences` maps each command sequence to its steps, or to a Digest where it was severed;
-    `text` likewise to its CBOR bytes.
+    `text` is one where it was severed.
     """
 
     sequence_number: int
     components: tuple[ComponentId, ...]
+    dependencies: Mapping[int, ComponentId | None] = dataclasses.field(default_factory=dict)
+    component_id: ComponentId | None = None
     shared_sequence: Sequence = ()
     reference_uri: str | None = None
     sequences: Mapping[ManifestKey, Sequence | Digest]
-    text: bytes | Digest | None = None
+    text: Text | Digest | None = None
+
+    @property
+    def common(self) -> Common:
+        """Answer the common part."""
+        return Common(
+            components=self.components,
+            dependencies=self.dependencies,
+            shared_sequence=self.shared_sequence,
+        )
 
     def encode(self) -> bytes:
         """Answer the deterministic CBOR of the manifest."""
-        common: dict[cbor.Key, cbor.Value] = {int(CommonKey.COMPONENTS): self.components}
-        if self.shared_sequence:
-            common[int(CommonKey.SHARED_SEQUENCE)] = encode_sequence(self.shared_sequence)
         body: dict[cbor.Key, cbor.Value] = {
             int(ManifestKey.VERSION): MANIFEST_VERSION,
             int(ManifestKey.SEQUENCE_NUMBER): self.sequence_number,
-            int(ManifestKey.COMMON): cbor.encode(common),
+            int(ManifestKey.COMMON): self.common.encode(),
         }
         if self.reference_uri is not None:
             body[int(ManifestKey.REFERENCE_URI)] = self.reference_uri
+        if self.component_id is not None:
+            body[int(ManifestKey.COMPONENT_ID)] = self.component_id
         for key, sequence in self.sequences.items():
             body[int(key)] = (
                 digest_value(sequence)
@@ -77,7 +91,7 @@ class Manifest:
             )
         if self.text is not None:
             body[int(ManifestKey.TEXT)] = (
-                digest_value(self.text) if isinstance(self.text, Digest) else self.text
+                digest_value(self.text) if isinstance(self.text, Digest) else self.text.encode()
             )
         return cbor.encode(body)
 
@@ -88,11 +102,13 @@ class Manifest:
             found[ManifestKey.TEXT] = self.text
         return found
 
-    def with_member(self, key: ManifestKey, content: bytes) -> Manifest:
+    def with_member(
+        self, key: ManifestKey, content: bytes, *, limits: Limits = DEFAULT
+    ) -> Manifest:
         """Answer the manifest with a severed member read in; its digest was checked before."""
         if key is ManifestKey.TEXT:
-            return dataclasses.replace(self, text=_text(content))
-        sequence = _placed(spelled(key), content, len(self.components))
+            return dataclasses.replace(self, text=_text(content, self.common, limits))
+        sequence = _section(key, content, self.common, limits)
         return dataclasses.replace(self, sequences={**self.sequences, key: sequence})
 
     def steps(self) -> tuple[Step, ...]:
@@ -107,12 +123,12 @@ class Manifest:
         return tuple(found)
 
 
-def decode(data: bytes) -> Manifest:
+def decode(data: bytes, *, limits: Limits = DEFAULT) -> Manifest:
     """Answer what the manifest's bytes say.
 
-    Raises `Refused`: malformed, not-deterministic, limit-exceeded, unsupported.
+    Raises `Refused`: malformed, not-deterministic, limit-exceeded, unsupported, wrong-component.
     """
-    body = mapping(cbor.decode(data), "the manifest")
+    body = mapping(cbor.decode(data, limits=limits.document), "the manifest")
     keys = tuple(known(ManifestKey, key, what="manifest element") for key in body)
     for required in (ManifestKey.VERSION, ManifestKey.SEQUENCE_NUMBER, ManifestKey.COMMON):
         if required not in keys:
@@ -121,88 +137,83 @@ def decode(data: bytes) -> Manifest:
     if version != MANIFEST_VERSION:
         # SUIT manifest-37 8.4.1: a recipient refuses a version it does not know.
         raise Refused(Reason.UNSUPPORTED, f"manifest version {version} is not 1")
-    components, shared = _common(byte_string(body[ManifestKey.COMMON], "common"))
-    reference_uri: str | None = None
-    sequences: dict[ManifestKey, Sequence | Digest] = {}
-    text: bytes | Digest | None = None
-    for key in keys:
-        value = body[key]
-        if key in _HEAD:
-            continue
-        if key is ManifestKey.REFERENCE_URI:
-            reference_uri = text_string(value, "reference-uri")
-        elif key in SEQUENCES | {ManifestKey.TEXT}:
-            severed = digest(value) if isinstance(value, tuple) and key in SEVERABLE else None
-            content = b"" if severed else byte_string(value, spelled(key))
-            if key is ManifestKey.TEXT:
-                text = severed or _text(content)
-            else:
-                sequences[key] = severed or _placed(spelled(key), content, len(components))
-        else:
-            raise unsupported(key, what="manifest element")
+    common = decode_common(byte_string(body[ManifestKey.COMMON], "common"), limits=limits)
     return Manifest(
         sequence_number=unsigned(body[ManifestKey.SEQUENCE_NUMBER], "sequence number"),
-        components=components,
-        shared_sequence=shared,
-        reference_uri=reference_uri,
-        sequences=sequences,
-        text=text,
+        components=common.components,
+        dependencies=common.dependencies,
+        shared_sequence=common.shared_sequence,
+        **_members(keys, body, common, limits),
     )
 
 
 _HEAD = (ManifestKey.VERSION, ManifestKey.SEQUENCE_NUMBER, ManifestKey.COMMON)
 
 
-def _placed(where: str, data: bytes, components: int) -> Sequence:
-    try:
-        sequence = decode_sequence(data, components=components)
-    except Refused as error:
-        raise error.at(where) from None
-    # SUIT manifest-37 6.2: with several components, a sequence says first which it is about.
-    if components > 1 and not isinstance(sequence[0], SetIndex):
-        raise Refused(Reason.MALFORMED, "no component index before a command", where=where)
+class _Members(TypedDict):
+    """What a manifest may hold beside its head."""
+
+    reference_uri: str | None
+    component_id: ComponentId | None
+    sequences: Mapping[ManifestKey, Sequence | Digest]
+    text: Text | Digest | None
+
+
+def _members(
+    keys: tuple[ManifestKey, ...],
+    body: Mapping[cbor.Key, cbor.Value],
+    common: Common,
+    limits: Limits,
+) -> _Members:
+    sequences: dict[ManifestKey, Sequence | Digest] = {}
+    found = _Members(reference_uri=None, component_id=None, sequences=sequences, text=None)
+    for key in keys:
+        value = body[key]
+        if key in _HEAD:
+            continue
+        if key is ManifestKey.REFERENCE_URI:
+            found["reference_uri"] = text_string(value, "reference-uri")
+        elif key is ManifestKey.COMPONENT_ID:
+            found["component_id"] = component_id(value)
+        elif key is ManifestKey.TEXT or key in SEQUENCES:
+            severed = digest(value) if isinstance(value, tuple) and key in SEVERABLE else None
+            content = b"" if severed else byte_string(value, spelled(key))
+            if key is ManifestKey.TEXT:
+                found["text"] = severed or _text(content, common, limits)
+            else:
+                sequences[key] = severed or _section(key, content, common, limits)
+        else:
+            raise unsupported(key, what="manifest element")
+    return found
+
+
+def _section(key: ManifestKey, data: bytes, common: Common, limits: Limits) -> Sequence:
+    sequence = placed(spelled(key), data, indices=common.indices, limits=limits)
+    if key is not ManifestKey.INVOKE and _invokes(sequence):
+        # SUIT manifest-37 6.3: what is invoked was validated, and suit-invoke comes behind that.
+        raise Refused(Reason.MALFORMED, "invoke may stand in suit-invoke alone", where=spelled(key))
     return sequence
 
 
-def _common(data: bytes) -> tuple[tuple[ComponentId, ...], Sequence]:
-    body = mapping(cbor.decode(data), "common")
-    for key in body:
-        label = known(CommonKey, key, what="common element")
-        if label is CommonKey.DEPENDENCIES:
-            raise unsupported(label, what="common element")
-    components = _components(body.get(CommonKey.COMPONENTS))
-    shared: Sequence = ()
-    if CommonKey.SHARED_SEQUENCE in body:
-        content = byte_string(body[CommonKey.SHARED_SEQUENCE], "shared-sequence")
-        shared = _placed("common/shared-sequence", content, len(components))
-        _shared_only(shared)
-    return components, shared
+def _invokes(sequence: Sequence) -> bool:
+    return any(
+        (isinstance(step, Plain) and step.command is Command.DIRECTIVE_INVOKE)
+        or any(_invokes(inner) for inner in nested(step))
+        for step in sequence
+    )
 
 
-def _components(value: object) -> tuple[ComponentId, ...]:
-    if not isinstance(value, tuple) or not value:
-        raise Refused(Reason.MALFORMED, "components is an array of one or more")
-    if len(value) > MAX_COMPONENTS:
-        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {MAX_COMPONENTS} components")
-    for component in value:
-        if not isinstance(component, tuple) or not all(type(p) is bytes for p in component):
-            raise Refused(Reason.MALFORMED, "a component identifier is an array of byte strings")
-    if len(set(value)) != len(value):
-        raise Refused(Reason.MALFORMED, "a component is listed twice")
-    return value
-
-
-def _shared_only(sequence: Sequence) -> None:
-    # SUIT manifest-37 6.2: a shared sequence holds conditions and four directives, nothing else.
-    for step in sequence:
-        if isinstance(step, Plain) and step.command.name.startswith("DIRECTIVE"):
+def _text(data: bytes, common: Common, limits: Limits) -> Text:
+    try:
+        text = decode_text(data, limits=limits)
+    except Refused as error:
+        raise error.at(spelled(ManifestKey.TEXT)) from None
+    for component in text.components:
+        # SUIT manifest-37 8.4.4: text is about components of this manifest, or of a dependency's.
+        if not common.covers(component):
             raise Refused(
-                Reason.MALFORMED, f"{spelled(step.command)} may not stand in a shared sequence"
+                Reason.WRONG_COMPONENT,
+                "text about a component that is not listed",
+                where=spelled(ManifestKey.TEXT),
             )
-        for inner in nested(step):
-            _shared_only(inner)
-
-
-def _text(data: bytes) -> bytes:
-    mapping(cbor.decode(data), "text")
-    return data
+    return text

@@ -6,7 +6,7 @@ draft-ietf-suit-manifest-37 8.4.7 to 8.4.10.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import cbor2
 
@@ -15,6 +15,7 @@ from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.suit.labels import TAG_PEN, Command, Parameter, known, spelled, unsupported
+from fwseal.suit.limits import DEFAULT, Limits
 from fwseal.suit.values import (
     boolean,
     byte_string,
@@ -25,11 +26,13 @@ from fwseal.suit.values import (
     unsigned,
 )
 
-MAX_COMMANDS = 256
-MAX_NESTING = 4
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-ParameterValue = int | bool | bytes | str | Digest | cbor2.CBORTag
-Parameters = Mapping[Parameter, ParameterValue]
+    from fwseal.cose.encryption import Encrypt
+
+ParameterValue: TypeAlias = "int | bool | bytes | str | Digest | Encrypt | cbor2.CBORTag"
+Parameters: TypeAlias = "Mapping[Parameter, ParameterValue]"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +58,13 @@ class Override:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class SetParameters:
+    """directive-set-parameters: only what is not set yet (SUIT trust-domains-12 5.6.1)."""
+
+    parameters: Parameters
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RunSequence:
     """directive-run-sequence."""
 
@@ -68,7 +78,7 @@ class TryEach:
     branches: tuple[Sequence | None, ...]
 
 
-Step = Plain | SetIndex | Override | RunSequence | TryEach
+Step = Plain | SetIndex | Override | SetParameters | RunSequence | TryEach
 Sequence = tuple[Step, ...]
 
 
@@ -81,53 +91,84 @@ def nested(step: Step) -> tuple[Sequence, ...]:
     return ()
 
 
-def decode_sequence(data: bytes, *, components: int, nesting: int = 0) -> Sequence:
-    """Answer the steps of a command sequence; raises `Refused` with the index of the command."""
-    if nesting > MAX_NESTING:
-        raise Refused(Reason.LIMIT_EXCEEDED, f"sequences nested deeper than {MAX_NESTING}")
-    items = cbor.decode(data, tags=frozenset({TAG_PEN}))
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Context:
+    """What a sequence may name, and how much of it is read."""
+
+    indices: frozenset[int]
+    limits: Limits
+    nesting: int
+
+
+def decode_sequence(
+    data: bytes, *, indices: frozenset[int], limits: Limits = DEFAULT, nesting: int = 0
+) -> Sequence:
+    """Answer the steps of a command sequence over these component indices.
+
+    Raises `Refused`, with the index of the command: malformed, not-deterministic, limit-exceeded,
+    unsupported, unsupported-algorithm, wrong-component.
+    """
+    if nesting > limits.nesting:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"sequences nested deeper than {limits.nesting}")
+    items = cbor.decode(data, tags=_TAGS, limits=limits.document)
     if not isinstance(items, tuple) or not items or len(items) % 2:
         raise Refused(Reason.MALFORMED, "a command sequence is an array of pairs")
-    if len(items) > 2 * MAX_COMMANDS:
-        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {MAX_COMMANDS} commands in a sequence")
+    if len(items) > 2 * limits.commands:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limits.commands} commands in a sequence")
+    context = _Context(indices, limits, nesting)
     steps: list[Step] = []
     for index in range(0, len(items), 2):
         try:
             command = known(Command, items[index], what="command")
-            steps.append(_step(command, items[index + 1], components, nesting))
+            steps.append(_step(command, items[index + 1], context))
         except Refused as error:
             raise error.at(f"[{index // 2}]") from None
     return tuple(steps)
 
 
-def _step(command: Command, value: cbor.Value, components: int, nesting: int) -> Step:
-    def inner(data: object) -> Sequence:
-        content = byte_string(data, "a nested sequence")
-        return decode_sequence(content, components=components, nesting=nesting + 1)
+_TAGS = frozenset({TAG_PEN})
 
-    if command in _POLICY_COMMANDS:
+
+def _step(command: Command, value: cbor.Value, context: _Context) -> Step:
+    def inner(data: object) -> Sequence:
+        return decode_sequence(
+            byte_string(data, "a nested sequence"),
+            indices=context.indices,
+            limits=context.limits,
+            nesting=context.nesting + 1,
+        )
+
+    if command in POLICY_COMMANDS:
         return Plain(command, unsigned(value, "a reporting policy"))
     if command is Command.DIRECTIVE_SET_COMPONENT_INDEX:
-        return SetIndex(_index(value, components))
+        return SetIndex(_index(value, context.indices))
     if command is Command.DIRECTIVE_OVERRIDE_PARAMETERS:
-        return Override(_parameters(value))
+        return Override(_parameters(value, context.indices))
+    if command is Command.DIRECTIVE_SET_PARAMETERS:
+        return SetParameters(_parameters(value, context.indices))
     if command is Command.DIRECTIVE_RUN_SEQUENCE:
         return RunSequence(inner(value))
     if command is Command.DIRECTIVE_TRY_EACH:
         # SUIT manifest-37 8.4.10.2: two or more, and nil only as the last.
         if not isinstance(value, tuple) or len(value) < 2 or None in value[:-1]:
             raise Refused(Reason.MALFORMED, "try-each holds two or more sequences, nil only last")
+        if len(value) > context.limits.branches:
+            raise Refused(
+                Reason.LIMIT_EXCEEDED, f"try-each of more than {context.limits.branches} sequences"
+            )
         return TryEach(tuple(None if branch is None else inner(branch) for branch in value))
     raise unsupported(command, what="command")
 
 
-_POLICY_COMMANDS = frozenset({
+POLICY_COMMANDS = frozenset({
     Command.CONDITION_VENDOR_IDENTIFIER, Command.CONDITION_CLASS_IDENTIFIER,
     Command.CONDITION_DEVICE_IDENTIFIER, Command.CONDITION_IMAGE_MATCH,
     Command.CONDITION_COMPONENT_SLOT, Command.CONDITION_CHECK_CONTENT, Command.CONDITION_ABORT,
-    Command.DIRECTIVE_FETCH, Command.DIRECTIVE_COPY, Command.DIRECTIVE_WRITE,
-    Command.DIRECTIVE_SWAP, Command.DIRECTIVE_INVOKE,
+    Command.CONDITION_DEPENDENCY_INTEGRITY, Command.CONDITION_IS_DEPENDENCY,
+    Command.DIRECTIVE_PROCESS_DEPENDENCY, Command.DIRECTIVE_FETCH, Command.DIRECTIVE_COPY,
+    Command.DIRECTIVE_WRITE, Command.DIRECTIVE_SWAP, Command.DIRECTIVE_INVOKE,
 })  # fmt: skip
+"""Commands whose argument is a reporting policy (M 8.4.7)."""
 
 
 def encode_sequence(sequence: Sequence) -> bytes:
@@ -148,6 +189,10 @@ def _pair(step: Step) -> tuple[int, cbor.Value]:
             return int(Command.DIRECTIVE_OVERRIDE_PARAMETERS), {
                 int(key): _parameter_value(value) for key, value in step.parameters.items()
             }
+        case SetParameters():
+            return int(Command.DIRECTIVE_SET_PARAMETERS), {
+                int(key): _parameter_value(value) for key, value in step.parameters.items()
+            }
         case RunSequence():
             return int(Command.DIRECTIVE_RUN_SEQUENCE), encode_sequence(step.steps)
         case _:  # TryEach
@@ -157,17 +202,22 @@ def _pair(step: Step) -> tuple[int, cbor.Value]:
 
 
 def _parameter_value(value: ParameterValue) -> cbor.Value:
-    return encode_digest(value) if isinstance(value, Digest) else value
+    if isinstance(value, Digest):
+        return encode_digest(value)
+    if isinstance(value, int | bytes | str | cbor2.CBORTag):
+        return value
+    # firmware-encryption-26 4: a byte string that holds the COSE_Encrypt.
+    return value.encode()
 
 
-def _index(value: cbor.Value, components: int) -> int | tuple[int, ...]:
+def _index(value: cbor.Value, indices: frozenset[int]) -> int | tuple[int, ...]:
     if value is True:
         return True
     found: list[int] = []
     for one in value if isinstance(value, tuple) else (value,):
         if type(one) is not int:
             raise Refused(Reason.MALFORMED, "a component index is an integer, true or an array")
-        if not 0 <= one < components:
+        if one not in indices:
             raise Refused(Reason.WRONG_COMPONENT, f"component index {one} names no component")
         found.append(one)
     if not found:
@@ -175,10 +225,10 @@ def _index(value: cbor.Value, components: int) -> int | tuple[int, ...]:
     return tuple(found) if isinstance(value, tuple) else found[0]
 
 
-def _parameters(value: object) -> Parameters:
+def _parameters(value: object, indices: frozenset[int]) -> Parameters:
     body = mapping(value, "the parameters")
     if not body:
-        raise Refused(Reason.MALFORMED, "override-parameters sets nothing")
+        raise Refused(Reason.MALFORMED, "no parameter is set")
     found: dict[Parameter, ParameterValue] = {}
     for key, content in body.items():
         parameter = known(Parameter, key, what="parameter")
@@ -186,6 +236,10 @@ def _parameters(value: object) -> Parameters:
         if read is None:
             raise unsupported(parameter, what="parameter")
         found[parameter] = read(content, spelled(parameter))
+    source = found.get(Parameter.SOURCE_COMPONENT)
+    if source is not None and source not in indices:
+        # SUIT manifest-37 8.4.8.11: an index, as set-component-index takes one.
+        raise Refused(Reason.WRONG_COMPONENT, f"source-component {source!r} names no component")
     return found
 
 
@@ -200,11 +254,23 @@ def _uuid(value: object, what: str) -> bytes:
     content = byte_string(value, what)
     if len(content) != 16:
         raise Refused(Reason.MALFORMED, f"{what} is a UUID of 16 bytes")
+    # SUIT manifest-37 8.4.8.2: version 3, 4 or 5 (RFC 9562 4.1, 4.2: byte 8 holds the variant).
+    if content[6] >> 4 not in (3, 4, 5) or content[8] >> 6 != 2:
+        raise Refused(Reason.MALFORMED, f"{what} is not a UUID of version 3, 4 or 5")
     return content
 
 
 def _digest_parameter(value: object, what: str) -> Digest:
     return decode_digest(byte_string(value, what))
+
+
+def _encryption_info(value: object, what: str) -> Encrypt:
+    from fwseal.cose.encryption import decode_encrypt  # most payloads are not encrypted
+
+    try:
+        return decode_encrypt(byte_string(value, what))
+    except Refused as error:
+        raise error.at(what) from None
 
 
 PARAMETERS: Mapping[Parameter, Callable[[object, str], ParameterValue]] = {
@@ -218,6 +284,7 @@ PARAMETERS: Mapping[Parameter, Callable[[object, str], ParameterValue]] = {
     Parameter.STRICT_ORDER: boolean,
     Parameter.SOFT_FAILURE: boolean,
     Parameter.CONTENT: byte_string,
+    Parameter.ENCRYPTION_INFO: _encryption_info,
     Parameter.INVOKE_ARGS: byte_string,
     Parameter.FETCH_ARGUMENTS: byte_string,
     Parameter.URI: text_string,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fwseal.base import cbor
 from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
+
+if TYPE_CHECKING:
+    from fwseal.base.ids import ComponentId
 
 
 def boolean(value: object, what: str) -> bool:
@@ -38,9 +42,17 @@ def text_string(value: object, what: str) -> str:
     return value
 
 
+def component_id(value: object) -> ComponentId:
+    """Answer a component identifier; raises `Refused` (malformed)."""
+    if not isinstance(value, tuple) or not all(type(part) is bytes for part in value):
+        raise Refused(Reason.MALFORMED, "a component identifier is an array of byte strings")
+    return value
+
+
 def mapping(value: object, what: str) -> Mapping[cbor.Key, cbor.Value]:
     """Answer a map; raises `Refused` (malformed)."""
-    if not isinstance(value, Mapping):
+    # An exact type is what cbor2 answers, and is much cheaper to ask for than the abstract one.
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise Refused(Reason.MALFORMED, f"{what} is not a map")
     return value
 

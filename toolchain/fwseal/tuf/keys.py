@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 from securesystemslib.signer import Key, Signature, SSlibKey
 from securesystemslib.signer import Signer as SSlibSigner
 
-from fwseal.cose.keys import raw_to_der
-from fwseal.cose.signer import sign_checked
+from fwseal.cose.keys import as_der
+from fwseal.cose.signer import public_key, sign_checked
 
 if TYPE_CHECKING:
     from fwseal.base.ids import KeyLabel
@@ -28,7 +28,7 @@ class TufSigner(SSlibSigner):
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._key = tuf_key(signer.public(), label=signer.label)
+        self._key = tuf_key(public_key(signer), label=signer.label)
 
     @property
     def public_key(self) -> Key:
@@ -43,4 +43,4 @@ class TufSigner(SSlibSigner):
     def sign(self, payload: bytes) -> Signature:
         """Answer the verified signature over the payload."""
         raw = sign_checked(self._signer, payload)
-        return Signature(self._key.keyid, raw_to_der(raw, self._signer.algorithm).hex())
+        return Signature(self._key.keyid, as_der(raw, self._signer.algorithm).hex())

@@ -1,0 +1,50 @@
+"""Everything a manifest could grow without end has one number, and a profile may set it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fwseal.base import cbor
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of an update is read and carried out before it is refused (limit-exceeded)."""
+
+    manifest_bytes: int = 65536
+    """Of one manifest, one severed member or one dependency's envelope."""
+    envelope_bytes: int = 1 << 24
+    """Of an envelope, integrated payloads included."""
+    depth: int = 16
+    """Of containers inside one CBOR document."""
+    items: int = 10_000
+    """Of CBOR items in one document."""
+    commands: int = 256
+    """In one sequence."""
+    branches: int = 16
+    """Of one try-each."""
+    nesting: int = 4
+    """Of sequences inside sequences."""
+    components: int = 16
+    """Of one manifest."""
+    blocks: int = 4
+    """Authentication blocks of one envelope."""
+    dependencies: int = 4
+    """Of one manifest."""
+    dependency_depth: int = 3
+    """Of manifests below the root."""
+    steps: int = 10_000
+    """Commands carried out in one procedure, dependencies included."""
+
+    @property
+    def document(self) -> cbor.Limits:
+        """Answer the limits of one CBOR document inside an envelope."""
+        return cbor.Limits(bytes=self.manifest_bytes, depth=self.depth, items=self.items)
+
+    @property
+    def envelope(self) -> cbor.Limits:
+        """Answer the limits of the envelope around them."""
+        return cbor.Limits(bytes=self.envelope_bytes, depth=self.depth, items=self.items)
+
+
+DEFAULT = Limits()
