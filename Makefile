@@ -5,6 +5,8 @@ ENSUREPIP := $(PYTHON) -c 'import ensurepip' 2>/dev/null
 FROM_LOCK := --quiet --disable-pip-version-check --require-hashes --requirement
 LOCKED := $(FROM_LOCK) requirements/dev.txt
 ORACLES := .venv-oracles
+FUZZER := .venv-fuzz
+SECONDS ?= 600
 COMPILE := uv pip compile --no-config --universal --python-version 3.11 \
   --generate-hashes --custom-compile-command "make lock" --quiet
 export PYTHON
@@ -13,12 +15,14 @@ export PYTHON
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help setup setup-system setup-test setup-heavy lock clean
-.PHONY: demo check test test-heavy test-all bench
+.PHONY: demo check test test-heavy test-all bench mutants fuzz
 
 ## demo       source to a device that booted it, and the attacks it refused
 ## check      format, lint, types and import rules, in seconds
 ## test       all tests but the heavy ones, with coverage
 ## test-all   the same, then the heavy ones (test-heavy)
+## mutants    every refusal deleted or inverted once: the tests must notice (MUTANTS=--help)
+## fuzz       SECONDS=600 of coverage-guided fuzzing
 ## bench      every figure, measured beside its peers
 ## setup      the Python environment alone, in .venv
 ## lock       requirements/*.txt anew from pyproject.toml (LOCK=--upgrade for newer releases)
@@ -46,6 +50,12 @@ test-heavy: setup setup-test setup-heavy
 
 test-all: test test-heavy
 
+mutants: setup setup-test
+	PYTHONPATH=tests $(BIN)/python -m mutation.run $(MUTANTS)
+
+fuzz: $(FUZZER)/.locked
+	PYTHONPATH=toolchain:tests $(FUZZER)/bin/python -m fuzz.run --seconds $(SECONDS)
+
 bench: setup
 	$(BIN)/python bench/run.py
 
@@ -56,6 +66,8 @@ setup-system:
 setup-test: $(ORACLES)/.locked
 	@requirements/system.sh test
 setup-heavy:
+	@$(MAKE) --no-print-directory $(FUZZER)/.locked || \
+	  echo "fwseal: hint: atheris has no wheel for this Python, so nothing is fuzzed" >&2
 	@requirements/system.sh heavy
 
 # Where python3-venv is missing so is ensurepip: the system's own pip then fills .venv.
@@ -78,11 +90,19 @@ $(ORACLES)/.locked: requirements/oracles.txt | setup
 	@$(BIN)/python -m pip --python $(ORACLES)/bin/python install $(FROM_LOCK) $<
 	@touch $@
 
+$(FUZZER)/.locked: requirements/fuzz.txt | setup
+	@echo "fwseal: filling $(FUZZER) from $<" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(FUZZER)
+	@$(BIN)/python -m pip --python $(FUZZER)/bin/python install $(FROM_LOCK) $<
+	@touch $@
+
 lock: setup
 	$(BIN)/$(COMPILE) $(LOCK) --extra hsm --extra build --extra emulator --group dev \
 	  --output-file requirements/dev.txt pyproject.toml
 	$(BIN)/$(COMPILE) $(LOCK) --group oracles --output-file requirements/oracles.txt
+	$(BIN)/$(COMPILE) $(LOCK) --group fuzz --constraint requirements/dev.txt \
+	  --output-file requirements/fuzz.txt
 
 clean:
-	rm -rf .venv $(ORACLES) build dist .coverage .coverage.* .hypothesis
+	rm -rf .venv $(ORACLES) $(FUZZER) build dist .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

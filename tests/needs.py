@@ -36,3 +36,11 @@ def need_oracle() -> Path:
     if not (place / ".locked").exists():
         absent("cwt is not installed: make setup-test")
     return place / "bin/python"
+
+
+def need_fuzzer() -> Path:
+    """Return the Python that has atheris; `make setup-heavy` makes its environment."""
+    place = Path(__file__).resolve().parents[1] / ".venv-fuzz"
+    if not (place / ".locked").exists():
+        absent("atheris is not installed: make setup-heavy")
+    return place / "bin/python"

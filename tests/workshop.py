@@ -42,7 +42,7 @@ def manifest(payload: bytes = PAYLOAD, *, number: int = 2, uri: str = URI) -> by
     """Answer the single-image manifest of a payload for the test device."""
     return author.single_image(
         author.Spec(template="single-image", reference_uri=None),
-        author.Target(vendor_id=VENDOR, class_id=CLASS, sequence_number=number),
+        author.Target(vendor_id=VENDOR.bytes, class_id=CLASS.bytes, sequence_number=number),
         author.PayloadFacts(
             component=COMPONENT,
             uri=uri,

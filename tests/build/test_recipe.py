@@ -137,6 +137,7 @@ def test_a_payload_may_name_its_uri_and_its_load_address() -> None:
         ('component = ["00", "ff01"]', 'component = "00"'),
         ('format = "raw"', 'format = "zip"'),
         ('format = "raw"', 'format = "raw"\nload-address = -1'),
+        ('format = "raw"', 'format = "raw"\nload-address = 1'),
         ('template = "single-image"', 'template = "other"'),
     ],
 )

@@ -54,6 +54,16 @@ def commands() -> set[str]:
     return found
 
 
+def elsewhere(folder: Path, tbs: bytes) -> bytes:
+    """Answer what the release key's token signs for somebody who holds no PIN of it here."""
+    code = (
+        "import sys; from fwseal.cli import signers\n"
+        "with signers.Signers(*signers.load(None)) as opened:\n"
+        "    print(opened.for_role('release').sign(bytes.fromhex(sys.argv[1])).hex())"
+    )
+    return bytes.fromhex(in_python(code, tbs.hex(), cwd=folder))
+
+
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, ...]]:
     """Serve the project's repository; answer the options that point a device to it."""
@@ -128,7 +138,12 @@ def test_every_verb_does_the_main_job_in_order_and_answers_as_its_schema_says(
     assert device("offer", *offer(), code=1).reason == "rollback"
     assert device("boot").body["image_digest"] == digest
     run("build", FAULTY_RECIPE, "-o", FAULTY)
-    run("sign", FAULTY)
+    assert run("lint", FAULTY).body["findings"] == []
+    run("sign", FAULTY, "--as", "boot")
+    asked = run("prepare", FAULTY, "--as", "release").body
+    (folder / "it.raw").write_bytes(elsewhere(folder, (folder / asked["tbs"]).read_bytes()))
+    attach = ("attach", FAULTY, "--as", "release", "--key", "dev-release")
+    assert run(*attach, "--signature", "it.raw").body["state"] == "signed"
     device("offer", *offer(FAULTY, uri="3/demo-plc.bin"))
     trial = device("boot").body
     assert (trial["state"], trial["confirmed"]) == ("trial", False)

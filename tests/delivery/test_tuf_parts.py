@@ -8,7 +8,10 @@ import pytest
 from tuf.api.metadata import Metadata, Root
 
 from fwseal.base.errors import Misuse, Refused
+from fwseal.base.ids import KeyLabel, Kid
 from fwseal.base.reasons import Reason
+from fwseal.cose.algorithms import Algorithm
+from fwseal.signing import softkey
 from fwseal.tuf import keys, repository, strict, trusted
 from repositories import NOW, Author, published, sealed, signed_part, signers
 from workshop import signer
@@ -134,3 +137,23 @@ def test_target_is_unknown_before_there_are_targets() -> None:
     with pytest.raises(Refused) as caught:
         trusted.target(have, "anything")
     assert caught.value.reason is Reason.TARGET_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "algorithm", [Algorithm.ESP256, Algorithm.ESP384, Algorithm.ESP512, Algorithm.ED25519]
+)
+def test_a_key_of_every_kind_that_tuf_knows_signs_metadata(algorithm: Algorithm) -> None:
+    key = softkey.SoftKey(
+        softkey.generate(algorithm), label=KeyLabel("key"), kid=Kid("key"), where="key"
+    )
+    made = keys.TufSigner(key)
+    made.public_key.verify_signature(made.sign(b"payload"), b"payload")
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.ML_DSA_44, Algorithm.HMAC_256])
+def test_ml_dsa_and_a_shared_secret_sign_no_metadata(algorithm: Algorithm) -> None:
+    key = softkey.SoftKey(
+        softkey.generate(algorithm), label=KeyLabel("key"), kid=Kid("key"), where="key"
+    )
+    with pytest.raises(Misuse):
+        keys.TufSigner(key)

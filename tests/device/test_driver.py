@@ -12,7 +12,7 @@ from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused, Unavailable
 from fwseal.base.reasons import Reason
 from fwseal.device import driver
-from fwseal.device.processor import Installed, Measured
+from fwseal.device.admission import Installed
 from fwseal.signing.sign import sign_envelope
 from fwseal.suit import envelope as envelopes
 from fwseal.suit import manifest as manifests
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from fwseal.base.ids import ComponentId, Uri
     from fwseal.base.ports import Fetcher
+    from fwseal.device.effects import Measured
 
 KEY = signer("release")
 PROFILE = profile(anchor(KEY))
@@ -208,11 +209,14 @@ class Rots:
     def __init__(self, board: Device) -> None:
         self._board = board
         self._inner = driver.SlotStorage(device(board.flash))
+        self.offers = self._inner.offers
         self.capacity = self._inner.capacity
         self.holds = self._inner.holds
         self.begin = self._inner.begin
         self.append = self._inner.append
         self.finish = self._inner.finish
+        self.read = self._inner.read
+        self.swap = self._inner.swap
 
     def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
         found = self._inner.measure(component, algorithm)
@@ -346,7 +350,7 @@ def test_scratch_storage_answers_the_digest_of_what_it_saw_and_of_nothing_else(
     scratch = driver.Scratch(frozenset(DigestAlgorithm))
     assert scratch.measure(COMPONENT, algorithm).size == 0
     for _ in range(2):
-        scratch.begin(COMPONENT)
+        scratch.begin(COMPONENT, lambda: iter((NEW,)))
         for at in range(0, len(NEW), 77):
             scratch.append(COMPONENT, NEW[at : at + 77])
     scratch.finish((COMPONENT,))

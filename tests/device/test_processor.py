@@ -4,84 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cbor2
 import pytest
 
 from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused
-from fwseal.base.ids import Kid, Uri
+from fwseal.base.ids import Uri
 from fwseal.base.reasons import Reason
-from fwseal.device import processor
-from fwseal.device.processor import (
-    Effect,
-    Fetch,
-    Fetched,
-    Finish,
-    Installed,
-    Measure,
-    Measured,
-)
-from fwseal.device.profile import DeviceProfile, Equal
-from fwseal.suit import manifest as manifests
+from fwseal.device import admission, processor
+from fwseal.device.admission import Installed
+from fwseal.device.effects import Done, Fetch, Finish, Measure, Measured
+from fwseal.device.profile import Component, Equal
 from fwseal.suit.authenticate import Authenticated
 from fwseal.suit.labels import Command, ManifestKey, Parameter
-from fwseal.suit.manifest import Manifest
-from fwseal.suit.sequence import Override, Plain, RunSequence, Sequence, SetIndex, TryEach
-from workshop import CLASS, COMPONENT, PAYLOAD, VENDOR, profile
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters
+from programs import (
+    ABORT,
+    CLASS_OK,
+    DEVICE_OK,
+    DIGEST,
+    FETCH,
+    FRESH,
+    IDENTITY,
+    IMAGE,
+    INSTALL,
+    MATCH,
+    OTHER,
+    SHARED,
+    VENDOR_OK,
+    admitted,
+    manifest,
+)
+from programs import B as SECOND
+from workshop import COMPONENT, PAYLOAD, VENDOR, profile
 
-DIGEST = Digest.of(PAYLOAD)
-OTHER = Digest.of(b"other")
-FRESH = Installed(sequence_number=None)
-SECOND = (b"\x01",)
-
-VENDOR_OK = Plain(Command.CONDITION_VENDOR_IDENTIFIER, 15)
-CLASS_OK = Plain(Command.CONDITION_CLASS_IDENTIFIER, 15)
-DEVICE_OK = Plain(Command.CONDITION_DEVICE_IDENTIFIER, 15)
-MATCH = Plain(Command.CONDITION_IMAGE_MATCH, 15)
-FETCH = Plain(Command.DIRECTIVE_FETCH, 2)
-ABORT = Plain(Command.CONDITION_ABORT, 0)
-IDENTITY = {Parameter.VENDOR_IDENTIFIER: VENDOR.bytes, Parameter.CLASS_IDENTIFIER: CLASS.bytes}
-IMAGE = {Parameter.IMAGE_DIGEST: DIGEST, Parameter.IMAGE_SIZE: len(PAYLOAD)}
-SHARED: Sequence = (Override({**IDENTITY, **IMAGE}), VENDOR_OK, CLASS_OK)
-INSTALL: Sequence = (Override({Parameter.URI: "app.bin"}), FETCH, MATCH)
-
-
-def manifest(
-    *,
-    shared: Sequence = SHARED,
-    install: Sequence | Digest | None = INSTALL,
-    validate: Sequence | None = (MATCH,),
-    number: int = 2,
-    **changes: Any,  # noqa: ANN401 - as Manifest has them
-) -> Manifest:
-    """Answer a manifest of these sequences; it survives its own encoding."""
-    sequences: dict[ManifestKey, Sequence | Digest] = {}
-    if validate is not None:
-        sequences[ManifestKey.VALIDATE] = validate
-    if install is not None:
-        sequences[ManifestKey.INSTALL] = install
-    sequences.update(changes.pop("sequences", {}))
-    made = Manifest(
-        sequence_number=number,
-        components=changes.pop("components", (COMPONENT,)),
-        shared_sequence=shared,
-        sequences=sequences,
-        **changes,
-    )
-    assert manifests.decode(made.encode()) == made
-    return made
-
-
-def admitted(
-    what: Manifest, device: DeviceProfile | None = None, installed: Installed = FRESH
-) -> processor.Applicable:
-    """Answer the manifest as one this device may carry out."""
-    authentic = Authenticated(
-        manifest=what, digest=DIGEST, signers=(Kid("release"),), integrated={}
-    )
-    return processor.applicable(authentic, profile=device or profile(), installed=installed)
+if TYPE_CHECKING:
+    from fwseal.base.ids import ComponentId
+    from fwseal.device.effects import Effect
+    from fwseal.device.profile import DeviceProfile
+    from fwseal.suit.manifest import Manifest
+    from fwseal.suit.sequence import ParameterValue
 
 
 def run(
@@ -95,7 +59,7 @@ def run(
             effects.append(effect)
             match effect:
                 case Fetch():
-                    state, effect = processor.step(state, Fetched())
+                    state, effect = processor.step(state, Done())
                 case Measure():
                     found = Measured(len(holds), Digest.of(holds, effect.algorithm))
                     state, effect = processor.step(state, found)
@@ -103,6 +67,10 @@ def run(
                     return effects, None
     except Refused as error:
         return effects, error.reason
+
+
+def fetch(name: ComponentId, uri: str, size: int | None, digest: Digest) -> Fetch:
+    return Fetch(component=name, uri=Uri(uri), content=None, size=size, digest=digest)
 
 
 def refused(what: Manifest, installed: Installed = FRESH, **changes: object) -> Reason:
@@ -113,13 +81,13 @@ def refused(what: Manifest, installed: Installed = FRESH, **changes: object) -> 
 
 
 def test_single_image_is_fetched_measured_validated_and_finished_in_this_order() -> None:
-    measure = Measure(COMPONENT, DigestAlgorithm.SHA256)
+    measure = Measure(component=COMPONENT, algorithm=DigestAlgorithm.SHA256)
     assert run(manifest()) == (
         [
-            Fetch(COMPONENT, Uri("app.bin"), len(PAYLOAD), DIGEST),
+            fetch(COMPONENT, "app.bin", len(PAYLOAD), DIGEST),
             measure,
             measure,
-            Finish((COMPONENT,), 2),
+            Finish(components=(COMPONENT,), sequence_number=2),
         ],
         None,
     )
@@ -147,7 +115,9 @@ def test_manifest_for_another_device_is_refused_before_the_first_effect(
     assert run(accepted, profile()) == ([], Reason.WRONG_DEVICE)
 
 
-def without(parameters: dict[Parameter, bytes], one: Parameter) -> dict[Parameter, bytes]:
+def without(
+    parameters: dict[Parameter, ParameterValue], one: Parameter
+) -> dict[Parameter, ParameterValue]:
     return {key: value for key, value in parameters.items() if key is not one}
 
 
@@ -215,52 +185,49 @@ def test_digest_of_another_algorithm_is_measured_with_that_one_and_a_size_is_not
     shared = (Override({**IDENTITY, Parameter.IMAGE_DIGEST: digest}), VENDOR_OK)
     effects, reason = run(manifest(shared=shared))
     assert reason is None
-    assert effects[0] == Fetch(COMPONENT, Uri("app.bin"), None, digest)
-    assert effects[1] == Measure(COMPONENT, DigestAlgorithm.SHA512)
+    assert effects[0] == fetch(COMPONENT, "app.bin", None, digest)
+    assert effects[1] == Measure(component=COMPONENT, algorithm=DigestAlgorithm.SHA512)
     lying = processor.start(admitted(manifest(shared=shared)))[0]
-    lying = processor.step(lying, Fetched())[0]
+    lying = processor.step(lying, Done())[0]
     with pytest.raises(Refused) as caught:
         processor.step(lying, Measured(len(PAYLOAD), DIGEST))
     assert caught.value.reason is Reason.PAYLOAD_DIGEST
 
 
-COMMANDS = {
-    "set all components": SetIndex(True),
-    "set several components": SetIndex((0,)),
-    "run-sequence": RunSequence((MATCH,)),
-    "try-each": TryEach(((MATCH,), None)),
-    "copy": Plain(Command.DIRECTIVE_COPY, 0),
-    "write": Plain(Command.DIRECTIVE_WRITE, 0),
-    "swap": Plain(Command.DIRECTIVE_SWAP, 0),
-    "invoke": Plain(Command.DIRECTIVE_INVOKE, 0),
-    "slot": Plain(Command.CONDITION_COMPONENT_SLOT, 0),
-    "content": Plain(Command.CONDITION_CHECK_CONTENT, 0),
-    "soft failure": Override({Parameter.SOFT_FAILURE: True}),
-    "strict order": Override({Parameter.STRICT_ORDER: False}),
-    "slot parameter": Override({Parameter.COMPONENT_SLOT: 1}),
-    "fetch arguments": Override({Parameter.FETCH_ARGUMENTS: b""}),
-}
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("where", ["install", "validate", "nested"])
-def test_command_that_this_device_does_not_know_is_refused_before_anything_is_fetched(
-    name: str, where: str
+@pytest.mark.parametrize("command", [Command.DIRECTIVE_COPY, Command.CONDITION_COMPONENT_SLOT])
+@pytest.mark.parametrize("where", ["install", "validate", "nested", "shared"])
+def test_command_that_the_storage_cannot_carry_out_is_refused_before_anything_is_fetched(
+    command: Command, where: str
 ) -> None:
-    odd = COMMANDS[name]
+    odd = Plain(command, 0)
+    if where == "shared" and command is Command.DIRECTIVE_COPY:
+        return
     what = {
         "install": lambda: manifest(install=(*INSTALL, odd)),
         "validate": lambda: manifest(validate=(MATCH, odd)),
-        "nested": lambda: manifest(validate=(MATCH, RunSequence((odd,)))),
+        "nested": lambda: manifest(validate=(MATCH, RunSequence((RunSequence((odd,)),)))),
+        "shared": lambda: manifest(shared=(*SHARED, odd)),
     }[where]()
-    assert refused(what) is Reason.UNSUPPORTED
+    authentic = Authenticated(manifest=what, digest=DIGEST, anchors=(), integrated={})
+    offers = admission.COMMANDS - {command}
+    with pytest.raises(Refused) as caught:
+        admission.applicable(authentic, profile=profile(), installed=FRESH, offers=offers)
+    assert caught.value.reason is Reason.UNSUPPORTED
+
+
+@pytest.mark.parametrize("kind", [Override, SetParameters])
+def test_parameter_that_nothing_here_looks_at_is_refused_before_anything_is_fetched(
+    kind: type[Override | SetParameters],
+) -> None:
+    odd = kind({Parameter.FETCH_ARGUMENTS: b""})
+    assert refused(manifest(install=(*INSTALL, odd))) is Reason.UNSUPPORTED
 
 
 @pytest.mark.parametrize("key", [ManifestKey.LOAD, ManifestKey.INVOKE])
-def test_sequence_that_this_device_does_not_run_is_refused_before_anything_is_fetched(
-    key: ManifestKey,
-) -> None:
-    assert refused(manifest(sequences={key: (MATCH,)})) is Reason.UNSUPPORTED
+def test_sequence_of_an_invocation_is_not_carried_out_by_an_update(key: ManifestKey) -> None:
+    effects, reason = run(manifest(sequences={key: (ABORT,)}))
+    assert reason is None
+    assert isinstance(effects[-1], Finish)
 
 
 def test_manifest_without_validate_is_malformed_and_nothing_is_fetched() -> None:
@@ -292,7 +259,9 @@ def test_manifest_that_is_not_newer_is_refused_as_rollback_and_nothing_is_fetche
 @pytest.mark.parametrize(("number", "accepted"), [(3, 2), (0, None), (2**64 - 1, 2**64 - 2)])
 def test_newer_manifest_is_carried_out(number: int, accepted: int | None) -> None:
     running = Installed(sequence_number=accepted, confirmed=frozenset({DIGEST}))
-    assert admitted(manifest(number=number), installed=running).manifest.sequence_number == number
+    assert (
+        admitted(manifest(number=number), installed=running).root.manifest.sequence_number == number
+    )
 
 
 def test_equal_number_is_a_retry_only_while_its_image_is_not_the_confirmed_one() -> None:
@@ -325,14 +294,14 @@ def test_parameters_and_measurements_of_two_components_are_never_mixed_up() -> N
         shared=(),
         validate=(SetIndex(0), MATCH, SetIndex(1), MATCH),
     )  # fmt: skip
-    device = profile(components=(COMPONENT, SECOND))
+    device = profile(components={COMPONENT: Component(), SECOND: Component()})
     effects, reason = run(what, device)
     assert reason is Reason.DIGEST_MISMATCH
     assert effects == [
-        Fetch(COMPONENT, Uri("a.bin"), len(PAYLOAD), DIGEST),
-        Fetch(SECOND, Uri("b.bin"), 5, OTHER),
-        Measure(COMPONENT, DigestAlgorithm.SHA256),
-        Measure(SECOND, DigestAlgorithm.SHA256),
+        fetch(COMPONENT, "a.bin", len(PAYLOAD), DIGEST),
+        fetch(SECOND, "b.bin", 5, OTHER),
+        Measure(component=COMPONENT, algorithm=DigestAlgorithm.SHA256),
+        Measure(component=SECOND, algorithm=DigestAlgorithm.SHA256),
     ]
     one = dataclasses.replace(
         what, sequences={**what.sequences, ManifestKey.VALIDATE: (SetIndex(0), MATCH)}

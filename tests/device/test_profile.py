@@ -7,14 +7,14 @@ import uuid
 import cbor2
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from fwseal.base.errors import Misuse
 from fwseal.base.tables import Table
 from fwseal.cose.algorithms import Algorithm
 from fwseal.cose.keys import PublicKey
 from fwseal.device import profile as profiles
-from fwseal.device.profile import DeviceProfile, Emulator, Equal
+from fwseal.device.profile import Component, DeviceProfile, Emulator, Equal
 from fwseal.signing import softkey
 from workshop import CLASS, VENDOR
 
@@ -22,7 +22,7 @@ PRIVATE = ec.generate_private_key(ec.SECP256R1())
 OTHER = ec.generate_private_key(ec.SECP256R1())
 
 
-def pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+def pem(key: ec.EllipticCurvePrivateKey | ed448.Ed448PrivateKey) -> bytes:
     return key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -52,8 +52,8 @@ FILES = {
     "curve.cose": cose(PRIVATE, crv=2),
     "broken.cose": b"\xff",
     "private.pem": softkey.generate(),
-    "ed25519.pem": pem(ed25519.Ed25519PrivateKey.generate()),
-    "p384.pem": pem(ec.generate_private_key(ec.SECP384R1())),
+    "ed448.pem": pem(ed448.Ed448PrivateKey.generate()),
+    "k1.pem": pem(ec.generate_private_key(ec.SECP256K1())),
     "text.pem": b"hello",
 }
 
@@ -82,7 +82,7 @@ def test_shortest_profile_trusts_one_key_refuses_equal_numbers_and_accepted_noth
     made = read(GOOD)
     assert made.name == "demo-plc"
     assert (made.vendor_id, made.class_id, made.device_id) == (VENDOR, CLASS, None)
-    assert made.components == ((b"\x00", b"\x0a\x0b"),)
+    assert made.components == {(b"\x00", b"\x0a\x0b"): Component()}
     assert (made.threshold, made.equal, made.formats) == (1, Equal.REFUSE, ("suit",))
     assert (made.sequence_number, made.line, made.layout, made.emulator) == (None, "", "", None)
     (anchor,) = made.anchors
@@ -146,8 +146,8 @@ WRONG = {
     "no format": GOOD.replace("[[comp", "formats = []\n[[comp"),
     "another format": GOOD.replace("[[comp", 'formats = ["zip"]\n[[comp'),
     "emulator without boot": GOOD + '[emulator]\nmachine = "m"\n',
-    "key in a curve nobody uses": GOOD.replace("a.pem", "p384.pem"),
-    "Ed25519 key": GOOD.replace("a.pem", "ed25519.pem"),
+    "key in a curve nobody uses": GOOD.replace("a.pem", "k1.pem"),
+    "Ed448 key": GOOD.replace("a.pem", "ed448.pem"),
     "private PEM": GOOD.replace("a.pem", "private.pem"),
     "text for a key": GOOD.replace("a.pem", "text.pem"),
     "COSE_Key for another algorithm": GOOD.replace("a.pem", "odd.cose"),

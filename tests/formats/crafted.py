@@ -9,12 +9,18 @@ import cbor2
 
 import workshop
 from fwseal.base import cbor
+from fwseal.base.digest import DigestAlgorithm
+from fwseal.base.ports import NotThere
+from fwseal.device import driver
+from fwseal.device.admission import Installed
 from fwseal.suit import envelope as envelopes
 from fwseal.suit.authenticate import Anchor, Authenticated, authenticate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from fwseal.base.ids import ComponentId, Uri
+    from fwseal.device.profile import DeviceProfile
     from fwseal.signing.softkey import SoftKey
 
 ESP256 = cbor.encode({1: -9})
@@ -35,9 +41,8 @@ def sequence(*items: cbor.Value) -> bytes:
 
 def common(*, components: cbor.Value = ((b"\0",),), **more: cbor.Value) -> bytes:
     """Answer the common part of a manifest."""
-    body: Body = {2: components}
-    if "shared" in more:
-        body[4] = more["shared"]
+    numbers = {"dependencies": 1, "shared": 4}
+    body: Body = {2: components, **{numbers[name]: value for name, value in more.items()}}
     return cbor.encode(body)
 
 
@@ -105,3 +110,63 @@ def accept(data: bytes, *keys: SoftKey, threshold: int = 1) -> Authenticated:
 def accept_under(data: bytes, *anchors: Anchor, threshold: int = 1) -> Authenticated:
     """Answer what a device with these anchors makes of the bytes."""
     return authenticate(envelopes.decode(data), anchors=anchors, threshold=threshold)
+
+
+def told(*, seed: bytes = IMAGE, uri: str = "#image", **changes: cbor.Value) -> Body:
+    """Answer the members of a manifest that the test device installs from its envelope.
+
+    `changes` are members by number: `told(_20=...)`.
+    """
+    digest = cbor.encode((-16, hashlib.sha256(seed).digest()))
+    identity = {1: UUID5, 2: workshop.CLASS.bytes, 3: digest, 14: len(seed)}
+    shared = sequence(20, identity, 1, 15, 2, 15)
+    body: Body = {
+        1: 1,
+        2: 5,
+        3: common(shared=shared),
+        7: sequence(3, 15),
+        20: sequence(20, {21: uri}, 21, 2, 3, 15),
+    }
+    return {**body, **{int(key[1:]): value for key, value in changes.items()}}
+
+
+class Nowhere:
+    """A source that has nothing."""
+
+    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:  # noqa: ARG002 - a port
+        """Raise `NotThere`."""
+        raise NotThere(uri)
+
+
+class Desk(driver.Scratch):
+    """Storage that keeps account of what it was asked to change."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset(DigestAlgorithm))
+        self.changes: list[str] = []
+
+    def begin(self, component: ComponentId, again: driver.Content) -> None:
+        """Note it."""
+        self.changes.append("begin")
+        super().begin(component, again)
+
+    def append(self, component: ComponentId, data: bytes) -> None:
+        """Note it."""
+        self.changes.append("append")
+        super().append(component, data)
+
+    def finish(self, components: tuple[ComponentId, ...]) -> None:
+        """Note it."""
+        self.changes.append("finish")
+        super().finish(components)
+
+
+def offer(data: bytes, profile: DeviceProfile, desk: Desk, *, number: int = 1) -> driver.Evidence:
+    """Answer what a device that accepted `number` before makes of an envelope, whole."""
+    return driver.install(
+        data,
+        profile=profile,
+        installed=Installed(sequence_number=number),
+        storage=desk,
+        fetcher=Nowhere(),
+    )

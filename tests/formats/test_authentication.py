@@ -22,12 +22,14 @@ from fwseal.base.errors import Refused, Unavailable
 from fwseal.base.ids import Kid
 from fwseal.base.reasons import REASONS, Reason
 from fwseal.cose.algorithms import Algorithm, algorithm_named
-from fwseal.cose.keys import der_to_raw, raw_to_der
+from fwseal.cose.keys import MacKey, der_to_raw, raw_to_der
 from fwseal.cose.messages import decode_block
 from fwseal.cose.signer import sign_checked
 from fwseal.signing import softkey
 from fwseal.signing.softkey import SoftKey
 from fwseal.suit import envelope as envelopes
+from fwseal.suit.authenticate import DEPENDENCY, ROLE, Anchor, authenticate
+from fwseal.suit.limits import DEFAULT
 
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 MANIFEST = workshop.manifest()
@@ -376,7 +378,7 @@ def test_a_bad_block_beside_a_good_one_is_refused(key: SoftKey, bad_first: bool)
 
 
 def test_more_blocks_than_the_limit_are_refused(key: SoftKey) -> None:
-    blocks = [crafted.block(key, COVERED) for _ in range(envelopes.MAX_BLOCKS)]
+    blocks = [crafted.block(key, COVERED) for _ in range(DEFAULT.blocks)]
     crafted.accept(crafted.envelope(MANIFEST, *blocks), key)
     with refused(Reason.LIMIT_EXCEEDED):
         crafted.accept(crafted.envelope(MANIFEST, *blocks, blocks[0]), key)
@@ -469,3 +471,57 @@ def test_algorithms_are_named_as_the_registry_names_them() -> None:
     assert algorithm_named("ESP256") is Algorithm.ESP256
     with pytest.raises(KeyError):
         algorithm_named("none")
+
+
+def test_the_anchors_that_signed_come_with_their_rights(key: SoftKey) -> None:
+    anchor = dataclasses.replace(workshop.anchor(key), components=((b"\0",),))
+    answer = crafted.accept_under(
+        workshop.envelope(key), workshop.anchor(workshop.signer("x")), anchor
+    )
+    assert answer.anchors == (anchor,)
+    assert answer.signers == (anchor.kid,)
+
+
+def test_an_anchor_for_dependencies_signs_no_root_and_one_for_releases_signs_both(
+    key: SoftKey,
+) -> None:
+    envelope = envelopes.decode(workshop.envelope(key))
+    both = frozenset({ROLE, DEPENDENCY})
+    limited = workshop.anchor(key, DEPENDENCY)
+    assert authenticate(envelope, anchors=(limited,), roles=both).anchors == (limited,)
+    assert authenticate(envelope, anchors=(workshop.anchor(key),), roles=both).signers
+    with refused(Reason.SIGNER_NOT_AUTHORIZED):
+        authenticate(envelope, anchors=(limited,))
+    with refused(Reason.SIGNER_NOT_AUTHORIZED):
+        authenticate(envelope, anchors=(workshop.anchor(key, "boot"),), roles=both)
+
+
+def mac_block(secret: bytes, kid: str) -> bytes:
+    """Answer a COSE_Mac0 of a shared secret."""
+    protected = cbor.encode({1: 5})
+    tag = hmac.digest(secret, cbor.encode(("MAC0", protected, b"", COVERED)), "sha256")
+    body = (protected, {4: kid.encode()}, None, tag)
+    return cbor.encode(cbor2.CBORTag(17, body))
+
+
+def test_a_mac_authenticates_under_its_secret_alone_and_a_secret_counts_once(key: SoftKey) -> None:
+    def anchor(kid: str, secret: bytes) -> Anchor:
+        return Anchor(
+            kid=Kid(kid),
+            key=MacKey(secret=secret),
+            algorithms=frozenset({Algorithm.HMAC_256}),
+            roles=frozenset({ROLE}),
+        )
+
+    secret = bytes(range(32))
+    first, second = anchor("first", secret), anchor("second", secret)
+    data = crafted.envelope(MANIFEST, mac_block(secret, "first"))
+    assert crafted.accept_under(data, first).signers == ("first",)
+    with refused(Reason.BAD_SIGNATURE):
+        crafted.accept_under(data, anchor("first", secret[::-1]))
+    twice = crafted.envelope(MANIFEST, mac_block(secret, "first"), mac_block(secret, "second"))
+    assert crafted.accept_under(twice, first, second).signers == ("first", "second")
+    with refused(Reason.THRESHOLD_NOT_MET):
+        crafted.accept_under(twice, first, second, threshold=2)
+    hybrid = crafted.envelope(MANIFEST, mac_block(secret, "first"), crafted.block(key, COVERED))
+    crafted.accept_under(hybrid, first, workshop.anchor(key), threshold=2)

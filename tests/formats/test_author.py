@@ -27,15 +27,17 @@ from fwseal.suit.labels import Command, ManifestKey, Parameter
 from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
 
 IMAGE = b"an image"
-TARGET = author.Target(vendor_id=workshop.VENDOR, class_id=workshop.CLASS, sequence_number=5)
-NAMES = author.Names(payloads=frozenset({"a.bin", "b.bin"}), encrypted=frozenset({"a.bin"}))
+TARGET = author.Target(
+    vendor_id=workshop.VENDOR.bytes, class_id=workshop.CLASS.bytes, sequence_number=5
+)
+NAMES = {"payloads": frozenset({"a.bin", "b.bin"}), "encrypted": frozenset({"a.bin"})}
 
 
 def spec(text: str) -> author.Spec:
     """Answer the `[manifest]` part and dependencies of a recipe's text."""
     table = Table.parse(text, where="r.toml")
     found = author.dependencies(table.tables("dependency", optional=True), 5)
-    return author.spec(table.table("manifest"), payloads=NAMES, dependencies=found)
+    return author.spec(table.table("manifest"), **NAMES, dependencies=found)
 
 
 def facts(uri: str = "5/a.bin", **changes: object) -> author.PayloadFacts:
@@ -224,7 +226,7 @@ def test_the_manifest_of_an_encrypted_payload_speaks_of_its_plaintext() -> None:
         release(),
         spec(ENCRYPTED),
         {"a.bin": IMAGE},
-        locked={"a.bin": author.Locked(info=info, ciphertext=ciphertext)},
+        locked={"a.bin": (info, ciphertext)},
     )
     first = next(
         one for one in manifests.decode(draft.manifest).steps() if isinstance(one, Override)

@@ -10,18 +10,18 @@ from fwseal.base.reasons import Reason
 from fwseal.base.tables import Table
 from fwseal.suit import author
 from fwseal.suit.labels import Command, ManifestKey, Parameter, TextComponentKey, TextKey
+from fwseal.suit.recipe_steps import Assign, Nest
 from fwseal.suit.recipe_values import From, Origin
-from fwseal.suit.recipes import Assign, Nest
 from fwseal.suit.sequence import Plain, SetIndex
 
-NAMES = author.Names(payloads=frozenset({"a.bin", "b.bin"}), encrypted=frozenset({"b.bin"}))
+NAMES = {"payloads": frozenset({"a.bin", "b.bin"}), "encrypted": frozenset({"b.bin"})}
 
 
 def spec(text: str) -> author.Spec:
     """Answer the `[manifest]` part and dependencies of a recipe's text."""
     table = Table.parse(text, where="r.toml")
     found = author.dependencies(table.tables("dependency", optional=True), 7)
-    return author.spec(table.table("manifest"), payloads=NAMES, dependencies=found)
+    return author.spec(table.table("manifest"), **NAMES, dependencies=found)
 
 
 def install(*steps: str, head: str = "") -> author.Spec:

@@ -325,3 +325,29 @@ def test_no_bit_flip_of_a_small_document_is_read_as_what_it_is_not() -> None:
 def test_a_wrapped_string_is_the_content_behind_its_own_head() -> None:
     assert cbor.wrapped(b"") == b"\x40"
     assert cbor.wrapped(bytes(300)) == b"\x59\x01\x2c" + bytes(300)
+
+
+@pytest.mark.parametrize("data", ["a2 6161 00 01 00", "a2 4101 00 20 00", "a2 6161 00 4161 00"])
+def test_keys_of_several_types_out_of_order_are_refused(data: str) -> None:
+    with refused(Reason.NOT_DETERMINISTIC):
+        cbor.decode(bytes.fromhex(data))
+
+
+@pytest.mark.parametrize("data", ["a3 02 00 01 00 f4 00", "a2 02 00 01 fb3ff0000000000000"])
+def test_what_may_not_stand_here_is_named_before_keys_out_of_order(data: str) -> None:
+    with refused(Reason.MALFORMED):
+        cbor.decode(bytes.fromhex(data))
+
+
+def test_more_bytes_than_items_are_read_when_the_items_are_few() -> None:
+    limits = cbor.Limits(items=2)
+    assert cbor.decode(cbor.encode((bytes(100),)), limits=limits) == (bytes(100),)
+    with refused(Reason.LIMIT_EXCEEDED):
+        cbor.decode(b"\x82\x00\x00", limits=limits)
+
+
+def test_a_limit_of_no_depth_at_all_lets_one_item_through() -> None:
+    limits = cbor.Limits(depth=0)
+    assert cbor.decode(b"\x80", limits=limits) == ()
+    with refused(Reason.LIMIT_EXCEEDED):
+        cbor.decode(b"\x81\x00", limits=limits)

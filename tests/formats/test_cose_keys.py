@@ -311,7 +311,8 @@ def test_a_signature_of_another_length_does_not_verify(kind: Kind) -> None:
     key.verify_der(as_der(good, algorithm), b"message", algorithm=algorithm)
     half = len(good) // 2
     for wrong in (
-        b"", good[:-1], good + b"\0", b"\0" + good, good[:half], bytes(len(good)),
+        b"", good[:half] + b"\0" + good[half:], good[:-1], good + b"\0", b"\0" + good, good[:half],
+        bytes(len(good)),
         b"\xff" * len(good), bytes(half) + good[half:], good[:half] + bytes(len(good) - half),
     ):  # fmt: skip
         with refused(Reason.BAD_SIGNATURE):

@@ -11,17 +11,20 @@ import pytest
 import workshop
 from formats import crafted
 from formats.crafted import DIGEST, FETCH, IMAGE, Body, body, sequence
-from formats.refusals import refused
+from formats.refusals import misuse, refused
 from fwseal.base import cbor
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.suit import envelope as envelopes
 from fwseal.suit import manifest as manifests
+from fwseal.suit import severing
+from fwseal.suit.authenticate import authenticate
 from fwseal.suit.labels import (
     SEVERABLE,
     EnvelopeKey,
     ManifestKey,
 )
+from fwseal.suit.limits import Limits
 
 if TYPE_CHECKING:
     from fwseal.signing.softkey import SoftKey
@@ -216,3 +219,67 @@ def test_a_key_that_would_write_on_the_readers_terminal_is_quoted() -> None:
         envelopes.decode(cbor.encode(made))
     assert caught.value.where.isprintable()
     assert caught.value.message.isprintable()
+
+
+def whole() -> manifests.Manifest:
+    text = cbor.encode({"en": {1: "an update"}})
+    return decode({16: sequence(*FETCH), 20: sequence(*FETCH), 23: text})
+
+
+def test_what_may_not_be_severed_or_is_not_there_is_misuse() -> None:
+    left, members = severing.severed(whole(), [ManifestKey.INSTALL, ManifestKey.TEXT])
+    assert set(members) == {ManifestKey.INSTALL, ManifestKey.TEXT}
+    assert set(left.severed()) == set(members)
+    for manifest, key in (
+        (whole(), ManifestKey.VALIDATE),
+        (whole(), ManifestKey.COMMON),
+        (whole(), ManifestKey.DEPENDENCY_RESOLUTION),
+        (decode(), ManifestKey.TEXT),
+        (left, ManifestKey.INSTALL),
+        (left, ManifestKey.TEXT),
+    ):
+        with misuse():
+            severing.severed(manifest, [key])
+
+
+def test_a_member_is_taken_out_and_put_back_and_the_signature_stays(key: SoftKey) -> None:
+    left, members = severing.severed(whole(), [ManifestKey.INSTALL, ManifestKey.TEXT])
+    extra = {int(name): content for name, content in members.items()}
+    data = crafted.signed(key, left.encode(), extra={**extra, "#image": IMAGE})
+    sealed = envelopes.decode(data)
+    thin = severing.without(sealed, ManifestKey.TEXT)
+    assert set(thin.severed) == {ManifestKey.INSTALL}
+    assert crafted.accept(thin.encode(), key).manifest.text == left.text
+    again = severing.with_member(thin, ManifestKey.TEXT, members[ManifestKey.TEXT])
+    assert again.encode() == data
+    with misuse():
+        severing.without(thin, ManifestKey.TEXT)
+    with refused(Reason.SEVERED_MISMATCH):
+        severing.with_member(thin, ManifestKey.TEXT, members[ManifestKey.INSTALL])
+    with refused(Reason.MALFORMED, where="payload-fetch"):
+        severing.with_member(thin, ManifestKey.PAYLOAD_FETCH, members[ManifestKey.INSTALL])
+
+
+def test_an_integrated_payload_that_set_parameters_or_a_shared_sequence_names_is_kept(
+    key: SoftKey,
+) -> None:
+    shared = crafted.common(shared=sequence(20, {21: "#image"}))
+    for changes in ({20: sequence(19, {21: "#image"}, 21, 2)}, {3: shared}):
+        data = crafted.signed(key, cbor.encode(body(changes)), extra={"#image": IMAGE})
+        assert crafted.accept(data, key).integrated == {"#image": IMAGE}
+
+
+def test_a_profile_may_lower_every_limit_of_an_envelope(key: SoftKey) -> None:
+    data = workshop.envelope(key)
+    anchors = (workshop.anchor(key),)
+    for lower in ({"envelope_bytes": len(data) - 1}, {"blocks": 0}, {"manifest_bytes": 100}):
+        with refused(Reason.LIMIT_EXCEEDED):
+            envelopes.decode(data, limits=Limits(**lower))
+    small = Limits(commands=1)
+    with refused(Reason.LIMIT_EXCEEDED):
+        authenticate(envelopes.decode(data), anchors=anchors, limits=small)
+    content = sequence(*FETCH)
+    split = crafted.signed(key, severed(20, content), extra={20: content})
+    authenticate(envelopes.decode(split), anchors=anchors)
+    with refused(Reason.LIMIT_EXCEEDED):
+        authenticate(envelopes.decode(split), anchors=anchors, limits=small)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import boards
 import workshop
 from formats.refusals import bit_flips, misuse, reason_of, refused, truncations
+from fwseal.base.ids import KeyLabel, Kid
 from fwseal.base.reasons import REASONS, Reason
 from fwseal.cose.algorithms import Algorithm
 from fwseal.cose.keys import raw_to_der
@@ -336,6 +337,13 @@ def test_an_image_is_written_back_to_the_same_bytes_or_refused(data: st.DataObje
     assert reason is None or reason in REASONS
     if reason is None:
         assert mcuboot.decode(bytes(made)).encode() == made
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.ESP384, Algorithm.ED25519, Algorithm.HMAC_256])
+def test_a_key_that_the_boot_stage_cannot_verify_with_signs_no_image(algorithm: Algorithm) -> None:
+    other = SoftKey(softkey.generate(algorithm), label=KeyLabel("b"), kid=Kid("b"), where="b")
+    with misuse():
+        sign_image(unsigned(), other)
 
 
 def test_an_image_that_carries_a_signature_is_not_signed_over(key: SoftKey) -> None:

@@ -27,6 +27,7 @@ UNSIGNED = (
     *(f"example{number}.unsigned.suit" for number in range(6) if number != 2),
     "example2.unsigned-severed.suit",
 )
+DOMAINS = ("example0_dependent.hex", "example1_process.hex")
 LEGACY = ("legacy-draft10-example0.signed.suit", "legacy-draft10-example0.suit")
 
 
@@ -91,12 +92,32 @@ def test_an_unsigned_example_is_refused_as_unsigned(spec: Path, name: str) -> No
         authenticate(envelope, anchors=(anchor(spec, Algorithm.ES256),))
 
 
+@pytest.mark.parametrize("name", DOMAINS)
+def test_an_example_of_trust_domains_authenticates_and_is_written_back_to_the_same_bytes(
+    spec: Path, vectors: Path, name: str
+) -> None:
+    folder = vectors / "spec-trust-domains"
+    assert {path.name for path in folder.glob("*.hex")} == set(DOMAINS)
+    data = bytes.fromhex((folder / name).read_text())
+    envelope = envelopes.decode(data)
+    answer = authenticate(envelope, anchors=(anchor(spec, Algorithm.ESP256),))
+    assert answer.signers == (Kid("spec"),)
+    assert envelope.encode() == data
+    assert answer.manifest.encode() == envelope.manifest
+    depends = {1: (b"dependent.suit",)} if name == "example1_process.hex" else {}
+    assert answer.manifest.dependencies == depends
+    with refused(Reason.BAD_SIGNATURE):
+        authenticate(envelope, anchors=(workshop.anchor(workshop.signer()),))
+
+
 @pytest.mark.parametrize("name", LEGACY)
 def test_an_untagged_envelope_of_an_older_draft_is_refused_as_malformed(
     vectors: Path, name: str
 ) -> None:
+    folder = vectors / "suit-tool"
+    assert {path.name for path in folder.glob("*.suit")} == set(LEGACY)
     with refused(Reason.MALFORMED):
-        envelopes.decode((vectors / "suit-tool" / name).read_bytes())
+        envelopes.decode((folder / name).read_bytes())
 
 
 def test_the_severed_example_is_the_whole_one_without_its_members(spec: Path) -> None:

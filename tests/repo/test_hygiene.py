@@ -60,7 +60,7 @@ def test_no_absolute_path_of_this_machine_is_tracked() -> None:
         assert not whole.search(path.read_bytes()), path
 
 
-@pytest.mark.parametrize(("lock", "least"), [("dev.txt", 30), ("oracles.txt", 5)])
+@pytest.mark.parametrize(("lock", "least"), [("dev.txt", 30), ("oracles.txt", 5), ("fuzz.txt", 4)])
 def test_every_locked_requirement_is_locked_by_hash(lock: str, least: int) -> None:
     text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
     pins = re.findall(r"^([A-Za-z0-9_.-]+)==\S+(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fwseal.base.reasons import REASONS, Reason
 from fwseal.cose.algorithms import Algorithm, registered
-from fwseal.device import processor
+from fwseal.device import admission
 from fwseal.suit.labels import spelled
 
 TEXT = (Path(__file__).resolve().parents[2] / "SUPPORTED.md").read_text(encoding="utf-8")
@@ -25,11 +25,11 @@ def test_the_algorithms_listed_are_the_algorithms_verified() -> None:
 
 
 def test_the_commands_listed_are_the_commands_processed() -> None:
-    assert sorted(rows("SUIT commands")) == sorted(map(spelled, processor.COMMANDS))
+    assert sorted(rows("SUIT commands")) == sorted(map(spelled, admission.COMMANDS))
 
 
 def test_the_parameters_listed_are_the_parameters_processed() -> None:
-    assert sorted(rows("SUIT parameters")) == sorted(map(spelled, processor.PARAMETERS))
+    assert sorted(rows("SUIT parameters")) == sorted(map(spelled, admission.PARAMETERS))
 
 
 def test_every_reason_says_when_whose_fault_and_what_to_do() -> None:

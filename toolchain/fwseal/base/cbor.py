@@ -182,7 +182,7 @@ def _plain(value: object, tags: frozenset[int]) -> bool:
             continue
         if isinstance(item, tuple):
             pending += item
-        elif isinstance(item, Mapping):
+        elif isinstance(item, cbor2.frozendict):  # what cbor2 makes of a map
             ordered = _ordered_keys(item) and ordered
             pending += item.values()
         elif isinstance(item, cbor2.CBORTag):

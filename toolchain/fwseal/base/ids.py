@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from typing import NewType
 
@@ -12,6 +13,14 @@ KeyLabel = NewType("KeyLabel", str)
 Role = NewType("Role", str)
 Uri = NewType("Uri", str)
 ComponentId = tuple[bytes, ...]
+
+
+class PayloadFormat(enum.Enum):
+    """What the device's boot stage reads."""
+
+    RAW = "raw"
+    MCUBOOT = "mcuboot"
+
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 

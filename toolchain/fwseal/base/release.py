@@ -7,6 +7,7 @@ import enum
 from typing import Any
 
 from fwseal.base.errors import Misuse
+from fwseal.base.ids import PayloadFormat as PayloadFormat
 from fwseal.base.ids import plain_name
 
 SCHEMA_VERSION = 1
@@ -18,13 +19,6 @@ class State(enum.Enum):
     BUILT = "built"
     IMAGES_SIGNED = "images-signed"
     SIGNED = "signed"
-
-
-class PayloadFormat(enum.Enum):
-    """What the device's boot stage reads."""
-
-    RAW = "raw"
-    MCUBOOT = "mcuboot"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

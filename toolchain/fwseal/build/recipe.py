@@ -7,8 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
-from fwseal.base.ids import ComponentId, plain_name
-from fwseal.base.release import PayloadFormat
+from fwseal.base.ids import ComponentId, PayloadFormat, plain_name
 from fwseal.suit import author
 
 if TYPE_CHECKING:
@@ -121,11 +120,12 @@ def _manifest(table: Table, payloads: tuple[PayloadSpec, ...], number: int) -> a
         if dependencies:
             raise table.misuse("a dependency is for a recipe with a manifest")
         return None
-    names = author.Names(
+    return author.spec(
+        table.table("manifest"),
         payloads=frozenset(one.file for one in payloads),
         encrypted=frozenset(one.file for one in payloads if one.encryption),
+        dependencies=dependencies,
     )
-    return author.spec(table.table("manifest"), payloads=names, dependencies=dependencies)
 
 
 def _source(table: Table) -> Source:

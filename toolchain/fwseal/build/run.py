@@ -18,6 +18,7 @@ from fwseal.suit import author
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Mapping
 
     from fwseal.image.memory_map import Layout
 
@@ -27,7 +28,10 @@ _MAX_COUNTER = 0xFFFFFFFF
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to build, for which device, from which bytes."""
+    """What to build, for which device, from which bytes.
+
+    `inputs` holds the files that the manifest speaks of and no build makes, by name.
+    """
 
     recipe: Recipe
     recipe_bytes: bytes
@@ -36,6 +40,7 @@ class Order:
     layout: Layout
     vendor_id: uuid.UUID
     class_id: uuid.UUID
+    inputs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,7 @@ def _same(name: str, one: bytes, other: bytes) -> None:
 
 def _files(order: Order, outputs: dict[str, bytes]) -> dict[str, bytes]:
     files = {"recipe.toml": order.recipe_bytes}
+    files |= {f"inputs/{name}": data for name, data in order.inputs.items()}
     shipped = {payload.file: payload for payload in order.recipe.payloads}
     for path, data in outputs.items():
         stem = path.rpartition("/")[2].removesuffix(".elf")
@@ -186,5 +192,6 @@ def _release(order: Order, files: dict[str, bytes]) -> Release:
     release = dataclasses.replace(release, payloads=payloads)
     if payloads and all(one.format is PayloadFormat.RAW for one in payloads):
         images = {one.file: files[f"payloads/{one.file}"] for one in payloads}
-        release, files["manifest.cbor"] = author.finalized(release, order.recipe.manifest, images)
+        release, draft = author.released(release, order.recipe.manifest, images, files=order.inputs)
+        files["manifest.cbor"] = draft.manifest
     return release

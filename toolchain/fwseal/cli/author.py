@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fwseal.build.recipe import PayloadSpec, Recipe
+    from fwseal.cose.encryption import Encrypt
     from fwseal.cose.signer import Signer
     from fwseal.signing.keyring import Key, Keyring
-    from fwseal.suit.author import Draft, Locked, Spec
+    from fwseal.suit.author import Draft, Spec
+
+    _Locked = Mapping[str, tuple[Encrypt, bytes]]
 
 RELEASE = "release"
 
@@ -64,11 +67,21 @@ def run(options: argparse.Namespace) -> int:
     }
     draft = author.drafted(recipe.manifest, target, _goods(recipe, images, locked))
     beside = _beside(recipe, locked, options, inputs=(*sources.values(), options.recipe))
+    _lint(draft, recipe, images, options.recipe.parent)
     envelope = _signed(draft, options)
     if options.dry_run:
         return _said(draft, options)
     _write({**beside, options.output: envelope})
     return _done(envelope, list(beside), options)
+
+
+def _lint(draft: Draft, recipe: Recipe, images: Mapping[str, bytes], folder: Path) -> None:
+    """Return when no device of the recipe's kind would refuse it; raises the first finding."""
+    from fwseal.cli import inputs, lint
+
+    device = inputs.profile(project.find(folder).root / recipe.device)
+    payloads = {one.uri: images[one.file] for one in recipe.payloads}
+    lint.authored(draft.envelope(), device, payloads=payloads, folder=folder)
 
 
 def _target(profile: Path, number: int) -> author.Target:
@@ -86,7 +99,8 @@ def _sources(recipe: Recipe, manifest: Spec, options: argparse.Namespace) -> dic
     from fwseal.cli import inputs
 
     named = inputs.FileFetcher(options.payload)
-    uris = {one.file: one.uri for one in (*recipe.payloads, *manifest.dependencies)}
+    uris = {one.file: one.uri for one in recipe.payloads}
+    uris |= {one.file: one.uri for one in manifest.dependencies}
     uris |= {name: name for name in sorted(manifest.files()) if name not in uris}
     unknown = named.uris - set(uris.values())
     if unknown:
@@ -98,23 +112,21 @@ def _sources(recipe: Recipe, manifest: Spec, options: argparse.Namespace) -> dic
     return {file: named.path(uri) or folder / file for file, uri in uris.items()}
 
 
-def _goods(
-    recipe: Recipe, images: Mapping[str, bytes], locked: Mapping[str, Locked]
-) -> author.Goods:
+def _goods(recipe: Recipe, images: Mapping[str, bytes], locked: _Locked) -> author.Goods:
     facts = {
         one.file: author.facts_of(
             images[one.file],
             component=one.component,
             uri=one.uri,
-            encryption=locked[one.file].info if one.file in locked else None,
+            encryption=locked[one.file][0] if one.file in locked else None,
         )
         for one in recipe.payloads
     }
-    travels = {name: one.ciphertext for name, one in locked.items()}
+    travels = {name: ciphertext for name, (_, ciphertext) in locked.items()}
     return author.Goods(payloads=facts, files={**images, **travels})
 
 
-def _locked(payload: PayloadSpec, image: bytes, folder: Path) -> Locked:
+def _locked(payload: PayloadSpec, image: bytes, folder: Path) -> tuple[Encrypt, bytes]:
     """Answer a payload encrypted for its recipients, under keys drawn now."""
     import os
 
@@ -131,18 +143,17 @@ def _locked(payload: PayloadSpec, image: bytes, folder: Path) -> Locked:
                 hint=f"correct the recipients of {payload.file}",
             )
         recipients.append(key)
-    info, ciphertext = encryption.encrypted(
+    return encryption.encrypted(
         image,
         algorithm=encryption.ContentAlgorithm[payload.encryption],
         recipients=tuple(recipients),
         random=os.urandom,
     )
-    return author.Locked(info=info, ciphertext=ciphertext)
 
 
 def _beside(
     recipe: Recipe,
-    locked: Mapping[str, Locked],
+    locked: _Locked,
     options: argparse.Namespace,
     *,
     inputs: tuple[Path, ...],
@@ -158,7 +169,7 @@ def _beside(
             f"{needed} and goes into a folder of its own" if fetched else needed,
             hint="--payloads DIR names it" if fetched else "leave out --payloads",
         )
-    found = {options.payloads / file: locked[file].ciphertext for file in fetched}
+    found = {options.payloads / file: locked[file][1] for file in fetched}
     read = {path.resolve() for path in inputs}
     for path in (*found, options.output):
         if path.resolve() in read:

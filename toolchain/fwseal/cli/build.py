@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
+from fwseal.base.errors import Misuse
 from fwseal.base.tables import Table
 from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
@@ -80,5 +81,26 @@ def _order(path: Path) -> tuple[builds.Order, recipes.Recipe]:
         layout=inputs.layout(device, read=files.reader(device_path.parent)),
         vendor_id=device.vendor_id,
         class_id=device.class_id,
+        inputs=_inputs(recipe, path.parent),
     )
     return order, recipe
+
+
+def _inputs(recipe: recipes.Recipe, folder: Path) -> dict[str, bytes]:
+    """Answer the dependencies and contents that lie beside a recipe; raises `Misuse`."""
+    encrypted = [one.file for one in recipe.payloads if one.encryption]
+    if encrypted:
+        raise Misuse(
+            f"payload {encrypted[0]} is encrypted, which a release cannot be yet",
+            hint="fwseal author signs it in one step",
+        )
+    if recipe.manifest is None:
+        return {}
+    fetched = [one.file for one in recipe.manifest.dependencies if not one.uri.startswith("#")]
+    if fetched:
+        raise Misuse(
+            f"dependency {fetched[0]} is fetched, which one of a release cannot be yet",
+            hint="integrated = true lets it travel in the envelope",
+        )
+    names = {one.file for one in recipe.manifest.dependencies} | recipe.manifest.files()
+    return {name: files.read(folder / name) for name in sorted(names)}

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
+from fwseal.base.ports import NotThere
 from fwseal.cli import files, inputs, main, project, releasedir, render
-from fwseal.delivery import publish as publishing
-from fwseal.delivery.dirstore import DirStore
 from fwseal.device import rehearsal
 from fwseal.device.admission import Installed
 from fwseal.signing import release as signing
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fwseal.base.ids import Uri
+    from fwseal.base.ports import Fetcher
     from fwseal.base.release import Release
     from fwseal.cose.keys import PublicKey
     from fwseal.device.profile import DeviceProfile
@@ -52,10 +52,7 @@ def payload(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each finding."""
-    if options.what.is_dir():
-        found = _release(options)
-    else:
-        found = _envelope(options)
+    found = _release(options) if options.what.is_dir() else _envelope(options)
     body = {
         "findings": [
             {**dataclasses.asdict(one), "reason": one.reason.value, "where": one.where or None}
@@ -102,38 +99,29 @@ def _release(options: argparse.Namespace) -> tuple[Finding, ...]:
 
 
 def refuse(
-    options: argparse.Namespace, release: Release, job: releasedir.Job, keys: tuple[Key, ...]
-) -> None:
-    """Return when lint finds nothing in a release that these keys are to sign.
-
-    Raises the first finding as `Refused`, whose hint is the remedy. No key was asked.
-    """
-    read = files.reader(options.release)
-    envelope, images = signing.planned(release, job.manifest, read=read)
-    _refuse(envelope, desk(release, inputs.profile(job.device), images, options.payload), keys)
-
-
-def refuse_final(
     options: argparse.Namespace,
     release: Release,
     job: releasedir.Job,
     *,
     boot: PublicKey | None,
-    key: Key,
+    keys: tuple[Key, ...],
 ) -> Envelope:
-    """Answer the envelope of a release, exactly as this key is to sign it; raises as `refuse`."""
+    """Answer the envelope of a release, when lint finds nothing in it with these keys' signatures.
+
+    While images are still to be signed it is the one they would have as they are. Raises the first
+    finding as `Refused`, whose hint is the remedy. No key was asked.
+    """
     read = files.reader(options.release)
-    envelope = signing.unsigned(release, job.manifest, read=read, boot=boot)
-    images = {one.file: read(f"payloads/{one.file}") for one in release.payloads}
-    device = inputs.profile(job.device)
-    _refuse(envelope, desk(release, device, images, options.payload), (key,))
-    return envelope
-
-
-def _refuse(envelope: Envelope, where: Desk, keys: tuple[Key, ...]) -> None:
+    if signing.BOOT in signing.remaining(release):
+        envelope, images = signing.planned(release, job.manifest, read=read)
+    else:
+        envelope = signing.unsigned(release, job.manifest, read=read, boot=boot)
+        images = {one.file: read(f"payloads/{one.file}") for one in release.payloads}
+    where = desk(release, inputs.profile(job.device), images, options.payload)
     found = rehearsal.findings(envelope, where, signers=tuple(map(signatory, keys)))
     if found:
         raise found[0].refusal()
+    return envelope
 
 
 def signatory(key: Key) -> Signatory:
@@ -163,6 +151,9 @@ def _last(device: DeviceProfile, release: Release | None) -> int | None:
     except Misuse:
         place = None  # an envelope can be looked at without a project
     if place is not None and line:
+        from fwseal.delivery import publish as publishing  # TUF is slow to load
+        from fwseal.delivery.dirstore import DirStore
+
         published = publishing.last(DirStore(place), line=line, class_id=class_id)
     known = [one for one in (device.sequence_number, published) if one is not None]
     return max(known, default=None)
@@ -171,7 +162,7 @@ def _last(device: DeviceProfile, release: Release | None) -> int | None:
 class _Payloads:
     """The payloads of a release, and behind them files that were named."""
 
-    def __init__(self, payloads: Mapping[str, bytes], outer: inputs.FileFetcher) -> None:
+    def __init__(self, payloads: Mapping[str, bytes], outer: Fetcher) -> None:
         self._payloads = payloads
         self._outer = outer
 
@@ -180,3 +171,37 @@ class _Payloads:
         if uri in self._payloads:
             return iter((self._payloads[uri],))
         return self._outer.fetch(uri, max_size=max_size)
+
+
+def authored(
+    envelope: Envelope, device: DeviceProfile, *, payloads: Mapping[str, bytes], folder: Path
+) -> None:
+    """Return when lint finds nothing in what `fwseal author` is to sign; raises as `refuse`.
+
+    `payloads` are plaintexts by their URIs; those of a dependency lie in the folder, by file name.
+    Who signs is not asked: a development key may be on its way into the profile.
+    """
+    where = rehearsal.Desk(
+        profile=device,
+        installed=Installed(sequence_number=device.sequence_number),
+        fetcher=_Payloads(payloads, _Beside(folder)),
+        plaintexts=payloads,
+    )
+    found = rehearsal.findings(envelope, where)
+    if found:
+        raise found[0].refusal()
+
+
+class _Beside:
+    """Files of a folder, by the last part of a URI."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:  # noqa: ARG002 - read whole
+        """Answer a file's bytes; raises `NotThere`."""
+        name = uri.rpartition("/")[2]
+        path = self._folder / name
+        if name in ("", ".", "..") or not files.is_file(path):
+            raise NotThere(uri)
+        return iter((files.read(path),))

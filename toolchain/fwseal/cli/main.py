@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib
 import io
 import os
@@ -23,7 +24,10 @@ VERBS = {
     "recipe": "write a commented recipe from a template",
     "build": "build twice in the sandbox, compare, and start a release",
     "author": "payload and recipe to a signed envelope, with a development key",
+    "lint": "say what a device would refuse, and what is unwise, before anyone signs",
     "sign": "sign what is left of a release: the images, then the envelope",
+    "prepare": "write what a signer elsewhere must sign",
+    "attach": "verify a signature made elsewhere, then embed it",
     "publish": "publish a signed release to a TUF repository",
     "verify": "say what a device would say to an envelope or image",
     "explain": "put an envelope, an image or a Reason in words",
@@ -87,7 +91,9 @@ def main(arguments: Sequence[str]) -> int:
         if verb not in VERBS:
             raise Misuse(f"there is no verb {verb!r}", hint="fwseal --help")
         # A verb's imports are its own: help stays fast and needs no library.
+        gc.disable()  # imports make many objects and hardly any garbage
         module = importlib.import_module(f"fwseal.cli.{verb}")
+        gc.enable()
         parser = Parser(prog=f"fwseal {verb}", description=VERBS[verb])
         module.arguments(parser)
         parsed = parser.parse_args(arguments[1:])

@@ -7,7 +7,6 @@ import dataclasses
 import os
 import shutil
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
@@ -22,6 +21,7 @@ from fwseal.cli import files, project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from fwseal.suit import author
 

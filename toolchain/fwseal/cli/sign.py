@@ -46,18 +46,17 @@ def _sign(options: argparse.Namespace) -> int:
     roles = tuple(role for role in left if options.role in (None, role))
     keyring, home = signers.load(options.keyring)
     keys = {role: keyring.for_role(role, line=release.line) for role in roles}
-    job = releasedir.job(folder, release)
+    job, boot = releasedir.job(folder, release), boot_key(keyring, release)
     if roles:
         # Whatever a device would refuse is refused here, before any key is touched.
         last = (keys[signing.RELEASE],) if signing.RELEASE in roles else ()
-        lint.refuse(options, release, job, last)
+        lint.refuse(options, release, job, boot=boot, keys=last)
     if options.dry_run:
         lines = [f"{keys[role].label} would sign as {role}" for role in roles] or ["nothing left"]
         would = {"would_sign": {role: keys[role].label for role in roles}}
         render.result("\n".join(lines), would, as_json=options.json)
         return render.EXIT_OK
     read = files.reader(folder)
-    boot = boot_key(keyring, release)
     what = f"{release.name} {release.version}, sequence number {release.sequence_number}"
     with signers.Signers(keyring, home) as open_signers:
         # Every key answers before the first one signs.

@@ -264,11 +264,12 @@ def _read(parsed: cbor.Value) -> VerificationKey:
 
 def _only(parsed: Members, own: frozenset[int], *, private: int | None, operation: int) -> None:
     """Return when the key holds nothing but its labels, and may be used for the operation."""
-    if private in parsed:
-        raise Misuse("holds a private key", hint="provision public keys only")
     for label in parsed:
         if label not in _COMMON | own:
-            raise Misuse(f"label {label!r} may not stand in a key of this kind")
+            what = "a private key" if label == private else f"label {label!r}"
+            raise Misuse(
+                f"{what} may not stand in a key of this kind", hint="provision public keys only"
+            )
     # RFC 9052 7.1: key_ops restricts what the key is used for.
     allowed = parsed.get(_KEY_OPS, (operation,))
     if not isinstance(allowed, tuple) or operation not in allowed:
@@ -310,7 +311,7 @@ def _okp(parsed: Members) -> PublicKey:
     """RFC 9053 7.2."""
     _only(parsed, frozenset({_CRV, _X}), private=_D, operation=_OP_VERIFY)
     number = parsed.get(_CRV)
-    if type(number) is not int or number != _OKP_ED25519:
+    if number != _OKP_ED25519:
         raise Misuse(f"curve {number!r} is not Ed25519")
     handle = ed25519.Ed25519PublicKey.from_public_bytes(_bytes(parsed, _X, 32))
     return PublicKey.of(handle, fixed=_fixed(parsed, Kind.ED25519))

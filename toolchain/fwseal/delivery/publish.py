@@ -158,6 +158,8 @@ def _targets(release: Release, files: Mapping[str, bytes]) -> tuple[tuple[NewTar
                 f"{payload.file} is not the file that release.json names",
                 where=f"payloads/{payload.file}",
             )
+        if payload.uri.startswith("#"):
+            continue  # SUIT manifest-37 7.5: it travels in the envelope
         beside = repository.beside(path, payload.uri)
         added.append((_target(beside, content, custom), content))
     if len({one.path for one, _ in added}) != len(added):

@@ -214,6 +214,9 @@ def _wanted(manifest: Manifest) -> dict[int, set[Digest]]:
 
 
 def _allowed(instance: Instance, profile: DeviceProfile, anchors: tuple[Anchor, ...]) -> None:
+    if len(instance.components()) < len(instance.indices()):
+        # What holds for a component under one index must hold under all.
+        raise Refused(Reason.MALFORMED, "two component indices name one component")
     for index in instance.indices():
         component = instance.component(index)
         name = "/".join(part.hex() for part in component)

@@ -29,7 +29,7 @@ from fwseal.device.effects import (
     Swap,
     Write,
 )
-from fwseal.device.machine import Dependency, Failed, Frame, Instance, Kind, State
+from fwseal.device.machine import Dependency, Failed, Frame, Instance, Kind, Procedure, State
 from fwseal.suit import envelope as envelopes
 from fwseal.suit.labels import Command, ManifestKey, Parameter, spelled
 
@@ -52,8 +52,10 @@ def complete(state: State, command: Command, event: Event) -> State:
     match event, command:
         case Done(), Command.DIRECTIVE_INVOKE:
             return dataclasses.replace(state, invoked=True)
-        case Done(), Command.DIRECTIVE_COPY | Command.DIRECTIVE_SWAP:
-            return _wrote(state, source=_source(state))
+        case Done(), Command.DIRECTIVE_COPY:
+            return _copied(state)
+        case Done(), Command.DIRECTIVE_SWAP:
+            return _swapped(state)
         case Done(), Command.DIRECTIVE_FETCH | Command.DIRECTIVE_WRITE:
             return _wrote(state)
         case Measured(), Command.CONDITION_IMAGE_MATCH:
@@ -103,12 +105,11 @@ def _is_dependency(state: State) -> bool:
 
 def _source(state: State) -> ComponentId:
     # SUIT manifest-37 8.4.10.5, .9: the parameter must be set, and name another component.
-    index = _parameter(state, Parameter.SOURCE_COMPONENT)
-    frame = state.frame
-    if not isinstance(index, int) or index not in frame.instance.indices():
+    # What another manifest has set is a source here only where this one may name it, too.
+    source = _parameter(state, Parameter.SOURCE_COMPONENT)
+    if not isinstance(source, tuple) or source not in state.frame.instance.components():
         raise Refused(Reason.COMMAND_FAILED, "there is no source-component")
-    source = frame.instance.component(index)
-    if source == frame.component:
+    if source == state.frame.component:
         raise Refused(Reason.COMMAND_FAILED, "a component cannot be its own source")
     return source
 
@@ -185,14 +186,20 @@ def _image_match(state: State, found: Measured) -> State:
 
 
 def _matched(state: State) -> State:
-    if state.key is not ManifestKey.VALIDATE:
+    # An update owes it to validate, which runs before every invocation; what load writes comes
+    # behind validate, and is checked where it is.
+    if state.procedure is Procedure.UPDATE and state.key is not ManifestKey.VALIDATE:
         return state
     return dataclasses.replace(state, unmatched=state.unmatched - {state.frame.component})
 
 
 def _manifest_match(state: State, found: Loaded) -> State:
     wanted = _digest(state)
-    manifest = envelopes.decode(found.data, limits=state.what.profile.limits).manifest
+    try:
+        manifest = envelopes.decode(found.data or b"", limits=state.what.profile.limits).manifest
+    except Refused as error:
+        # Whatever else is there is not that manifest: a condition that does not hold.
+        raise Failed(Reason.DIGEST_MISMATCH, f"no manifest is there: {error.message}") from None
     if wanted is None or not Digest.of(cbor.wrapped(manifest), wanted.algorithm).fits(wanted):
         raise Failed(Reason.DIGEST_MISMATCH, "the dependency is not the manifest that is named")
     return state
@@ -232,6 +239,8 @@ def _integrity(state: State, found: Loaded) -> State:
     frame, wanted = state.frame, _digest(state)
     if wanted is None:
         raise AssertionError
+    if found.data is None:
+        raise Refused(Reason.DEPENDENCY_MISSING, "the component holds no manifest")
     own = frame.instance.manifest.dependencies[frame.index]
     place = Instance(
         manifest=frame.instance.manifest,
@@ -245,7 +254,12 @@ def _integrity(state: State, found: Loaded) -> State:
     # A check that is repeated forgets nothing of what was carried out from the same manifest.
     same = before is not None and before.instance.manifest == instance.manifest
     known = before if before is not None and same else Dependency(instance=instance)
-    return dataclasses.replace(state, dependencies={**state.dependencies, place.path: known})
+    return dataclasses.replace(
+        state,
+        dependencies={**state.dependencies, place.path: known},
+        # This is all that a component owes which holds manifests, unless it is to boot as well.
+        unmatched=state.unmatched - ({frame.component} - state.written),
+    )
 
 
 # Directives
@@ -253,7 +267,7 @@ def _integrity(state: State, found: Loaded) -> State:
 
 def _ordered(state: State, *, source: ComponentId | None = None) -> State:
     """Answer the state with what a command reads and writes; raises `Refused` (aborted)."""
-    if state.frame.strict:
+    if not state.unordered:
         return state
     sources = state.sources | ({source} if source is not None else set())
     targets = state.targets | {state.frame.component}
@@ -303,6 +317,9 @@ def _write(state: State) -> tuple[State, Effect]:
 
 
 def _invoke(state: State) -> tuple[State, Effect]:
+    # SUIT manifest-37 6.3: nothing is invoked that is not validated, dependencies included.
+    validated(state)
+    processed(state, state.what.root, (ManifestKey.VALIDATE, ManifestKey.LOAD))
     arguments = _parameter(state, Parameter.INVOKE_ARGS)
     return state, Invoke(
         component=state.frame.component,
@@ -310,22 +327,44 @@ def _invoke(state: State) -> tuple[State, Effect]:
     )
 
 
-def _wrote(state: State, *, source: ComponentId | None = None) -> State:
-    """Answer the state with a component rewritten: what was known of it is known no more.
-
-    A dependency owes validate nothing: its integrity is checked instead. What was copied or
-    swapped away owes nothing either: the duty goes with the content.
-    """
+def _wrote(state: State) -> State:
+    """Answer the state with a component rewritten: what was known of it is known no more."""
     component = state.frame.component
-    touched = {component, *(() if source is None else (source,))}
-    kept = {path: one for path, one in state.dependencies.items() if not touched & set(path)}
-    owed = set() if _is_dependency(state) else {component}
-    gone = set() if source is None else {source}
     return dataclasses.replace(
-        state,
-        written=(state.written - gone) | owed,
-        unmatched=(state.unmatched - gone) | owed,
-        dependencies=kept,
+        _forgotten(state, component),
+        written=state.written if _is_dependency(state) else state.written | {component},
+        unmatched=state.unmatched | {component},
+    )
+
+
+def _forgotten(state: State, component: ComponentId) -> State:
+    """Answer the state without the dependencies that a component held, or led to."""
+    kept = {path: one for path, one in state.dependencies.items() if component not in path}
+    return dataclasses.replace(state, dependencies=kept)
+
+
+def _copied(state: State) -> State:
+    """Answer the state behind a copy: what the source owed, its copy owes."""
+    source = _source(state)
+    return _wrote(
+        dataclasses.replace(
+            state, written=state.written - {source}, unmatched=state.unmatched - {source}
+        )
+    )
+
+
+def _swapped(state: State) -> State:
+    """Answer the state behind a swap: each goes by what is known of the other."""
+    source, component = _source(state), state.frame.component
+    other = {source: component, component: source}
+    # What was matched before was matched for another component: it is owed for once more.
+    owed = {source} if component in state.written | state.unmatched else set()
+    return _wrote(
+        dataclasses.replace(
+            _forgotten(state, source),
+            written=frozenset(other.get(one, one) for one in state.written),
+            unmatched=(state.unmatched - {source}) | owed,
+        )
     )
 
 
@@ -342,6 +381,33 @@ def _process(state: State) -> tuple[State, None]:
     done = dataclasses.replace(found, processed=found.processed | {state.key})
     state = dataclasses.replace(state, dependencies={**state.dependencies, path: done})
     return entered(state.advanced(), found.instance), None
+
+
+def validated(state: State) -> None:
+    """Return when nothing was written that was not checked since; raises `Refused`."""
+    if state.unmatched:
+        # SUIT manifest-37 7.3 leaves it to the author; bytes that no digest covers end here.
+        raise Refused(Reason.CONDITION_FAILED, "a component was written and is never validated")
+
+
+def processed(state: State, instance: Instance, sections: tuple[ManifestKey, ...]) -> None:
+    """Return when these sequences of every dependency were carried out (trust-domains-12 5.1).
+
+    Raises `Refused` (dependency-missing, dependency-refused).
+    """
+    for index in instance.manifest.dependencies:
+        component = instance.component(index)
+        name = "/".join(part.hex() for part in component)
+        found = state.dependencies.get((*instance.path, component))
+        if found is None:
+            raise Refused(Reason.DEPENDENCY_MISSING, f"dependency {name} is never checked")
+        for key in sections:
+            if key in found.instance.manifest.sequences and key not in found.processed:
+                raise Refused(
+                    Reason.DEPENDENCY_REFUSED,
+                    f"{spelled(key)} of dependency {name} is never carried out",
+                )
+        processed(state, found.instance, sections)
 
 
 def entered(state: State, instance: Instance) -> State:

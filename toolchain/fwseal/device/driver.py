@@ -169,8 +169,7 @@ def carried_out(effect: Effect, what: Applicable, storage: Storage, source: Fetc
         case Copy():
             _copy(effect, what, storage)
         case Write():
-            target = _Target(effect.component, None, effect.encryption)
-            _into(target, lambda: iter((effect.content,)), what, storage)
+            _into(_target(effect, what, storage), lambda: iter((effect.content,)), what, storage)
         case Swap():
             _swap(effect, storage)
         case Measure():
@@ -182,32 +181,53 @@ def carried_out(effect: Effect, what: Applicable, storage: Storage, source: Fetc
     return Done()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Target:
-    """What is written where; `size` in bytes of plaintext, or None."""
+    """What is written where: at most `limit` bytes as they come; more are `longer`."""
 
     component: ComponentId
-    size: int | None
     encryption: Encrypt | None
+    limit: int
+    longer: Reason
+
+
+def _target(effect: Fetch | Copy | Write, what: Applicable, storage: Storage) -> _Target:
+    """Answer how much of a payload a component takes; raises `Refused` when it is too little."""
+    room, full = storage.capacity(effect.component), Reason.STORAGE_FULL
+    if isinstance(effect, Fetch) and effect.manifest:
+        most = what.profile.limits.envelope_bytes
+        room, full = (room, full) if room < most else (most, Reason.LIMIT_EXCEEDED)
+    size = None if isinstance(effect, Write) else effect.size
+    if size is not None and size > room:
+        raise Refused(full, f"the payload has {size} bytes, {room} may come")
+    overhead = 0 if effect.encryption is None else effect.encryption.overhead
+    return _Target(
+        component=effect.component,
+        encryption=effect.encryption,
+        limit=(room if size is None else size) + overhead,
+        longer=full if size is None else Reason.PAYLOAD_SIZE,
+    )
+
+
+def _longer(target: _Target) -> Refused:
+    return Refused(target.longer, f"the payload is longer than {target.limit} bytes")
 
 
 def _fetch(effect: Fetch, what: Applicable, storage: Storage, source: Fetcher) -> None:
     component, size, digest = effect.component, effect.size, effect.digest
     if size is not None and digest is not None and storage.holds(component, size, digest):
         return  # a retry must not destroy what the first try has installed
-    target = _Target(component, size, effect.encryption)
-    limit = _limit(target, what, storage, manifest=effect.manifest)
+    target = _target(effect, what, storage)
     try:
         _into(
             target,
             lambda: (
-                source.fetch(effect.uri, max_size=limit)
+                source.fetch(effect.uri, max_size=target.limit)
                 if effect.content is None
                 else iter((effect.content,))
             ),
             what,
             storage,
-            manifest=effect.manifest,
         )
     except NotThere:
         raise Refused(
@@ -217,64 +237,33 @@ def _fetch(effect: Fetch, what: Applicable, storage: Storage, source: Fetcher) -
         ) from None
     except Refused as error:
         if error.reason is Reason.LIMIT_EXCEEDED:
-            error = _longer(target, limit)  # a source that knows the length says so first
+            error = _longer(target)  # a source that knows the length says so first
         raise Refused(error.reason, error.message, where=error.where or effect.uri) from None
 
 
-def _limit(target: _Target, what: Applicable, storage: Storage, *, manifest: bool = False) -> int:
-    """Answer how many bytes a source may give; raises `Refused` (storage-full)."""
-    capacity = storage.capacity(target.component)
-    if manifest:
-        capacity = min(capacity, what.profile.limits.envelope_bytes)
-    overhead = 0 if target.encryption is None else target.encryption.overhead
-    if target.size is None:
-        return capacity + overhead
-    if target.size > capacity:
-        raise Refused(
-            Reason.STORAGE_FULL,
-            f"the payload has {target.size} bytes, the component takes {capacity}",
-        )
-    return target.size + overhead
-
-
-def _longer(target: _Target, limit: int) -> Refused:
-    return Refused(
-        Reason.STORAGE_FULL if target.size is None else Reason.PAYLOAD_SIZE,
-        f"the payload is longer than {limit} bytes",
-    )
-
-
-def _into(
-    target: _Target,
-    content: Content,
-    what: Applicable,
-    storage: Storage,
-    *,
-    manifest: bool = False,
-) -> None:
+def _into(target: _Target, content: Content, what: Applicable, storage: Storage) -> None:
     """Write what comes into a component, decrypted where the manifest says so."""
-    limit = _limit(target, what, storage, manifest=manifest)
 
     def plain() -> Iterator[bytes]:
-        pieces = _bounded(content(), target, limit)
-        if target.encryption is None:
-            return pieces
-        return _decrypted(pieces, target.encryption, what)
+        pieces = _bounded(content(), target)
+        if target.encryption is not None:
+            pieces = _decrypted(pieces, target.encryption, what)
+        return filter(None, pieces)
 
     pieces = plain()
-    first = next(pieces, b"")  # nothing is erased for a payload that does not come
+    first = tuple(itertools.islice(pieces, 1))  # nothing is erased for what does not come
     storage.begin(target.component, plain)
-    for piece in itertools.chain((first,), pieces):
+    for piece in itertools.chain(first, pieces):
         storage.append(target.component, piece)
 
 
-def _bounded(pieces: Iterator[bytes], target: _Target, limit: int) -> Iterator[bytes]:
+def _bounded(pieces: Iterator[bytes], target: _Target) -> Iterator[bytes]:
     # SUIT manifest-37 8.4.10.4: the size is enforced while bytes arrive, not afterwards.
     total = 0
     for piece in pieces:
         total += len(piece)
-        if total > limit:
-            raise _longer(target, limit)
+        if total > target.limit:
+            raise _longer(target)
         yield piece
 
 
@@ -289,7 +278,7 @@ def _decrypted(pieces: Iterator[bytes], info: Encrypt, what: Applicable) -> Iter
 
 def _copy(effect: Copy, what: Applicable, storage: Storage) -> None:
     # SUIT manifest-37 8.4.10.5: a source that is absent makes the command fail.
-    target = _Target(effect.component, effect.size, effect.encryption)
+    target = _target(effect, what, storage)
     try:
         _into(target, storage.read(effect.source), what, storage)
     except NotThere:
@@ -303,16 +292,18 @@ def _swap(effect: Swap, storage: Storage) -> None:
         raise Refused(Reason.COMMAND_FAILED, "a component to be swapped holds nothing") from None
 
 
-def _load(effect: Load, storage: Storage) -> bytes:
-    found = b""
+def _load(effect: Load, storage: Storage) -> bytes | None:
+    pieces: list[bytes] = []
+    left = effect.max_size + 1
     try:
         for piece in storage.read(effect.component)():
-            found += piece
-            if len(found) > effect.max_size:
-                raise Refused(Reason.LIMIT_EXCEEDED, f"more than {effect.max_size} bytes")
+            pieces.append(piece[:left])
+            left -= len(pieces[-1])
+            if not left:
+                break
     except NotThere:
-        raise Refused(Reason.DEPENDENCY_MISSING, "the component holds no manifest") from None
-    return found
+        return None
+    return b"".join(pieces)
 
 
 class Scratch:

@@ -71,7 +71,7 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Answer the bytes of a component that holds a dependency's envelope, at most `max_size`."""
+    """Answer the bytes of a component that should hold a dependency's envelope."""
 
     component: ComponentId
     max_size: int
@@ -115,9 +115,9 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Loaded:
-    """The bytes of a dependency's envelope."""
+    """The bytes of a dependency's envelope, with at most one too many; None where nothing is."""
 
-    data: bytes
+    data: bytes | None
 
 
 Event = Done | Measured | Loaded

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from fwseal.base.ids import ComponentId
     from fwseal.device.profile import DeviceProfile
     from fwseal.suit.authenticate import Anchor
-    from fwseal.suit.labels import Command
+    from fwseal.suit.labels import Command, Parameter
     from fwseal.suit.manifest import Manifest
-    from fwseal.suit.sequence import Parameters, Sequence
+    from fwseal.suit.sequence import ParameterValue, Sequence
+
+    Known = Mapping[Parameter, ParameterValue | ComponentId]
 
 
 class Procedure(enum.Enum):
@@ -74,17 +76,18 @@ class Instance:
         """Answer every index, in the order of the component list."""
         return tuple(sorted(self.manifest.common.indices))
 
-    def sections(self, procedure: Procedure) -> tuple[ManifestKey, ...]:
-        """Answer which sequences of a procedure the manifest has."""
-        return tuple(key for key in procedure.value if key in self.manifest.sequences)
+    def components(self) -> frozenset[ComponentId]:
+        """Answer all of the device's components that it may name."""
+        return frozenset(self.component(index) for index in self.indices())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """One sequence that is being carried out.
 
-    The command at `position` is due for `indices[turn]`. `every` says that the indices were set
-    by True; `fixed` that they may not be set again, `fixes` that the next setting is the last.
+    The command at `position` is due for `indices[turn]`. `several` says that the indices were set
+    by an array or by True, `every` by True; `fixed` that they may not be set again, `fixes` that
+    the next setting is the last.
     `soft` and `strict` are the values of soft-failure and strict-order, which end with the
     sequence (SUIT manifest-37 8.4.8.14, .15). `saved` holds the parameters from before it,
     `alternatives` what try-each would do next, for the frame `outer` that tries.
@@ -97,12 +100,13 @@ class Frame:
     indices: tuple[int, ...]
     position: int = 0
     turn: int = 0
+    several: bool = False
     every: bool = False
     fixed: bool = False
     fixes: bool = False
     soft: bool = False
     strict: bool = True
-    saved: Mapping[ComponentId, Parameters] = dataclasses.field(default_factory=dict)
+    saved: Mapping[ComponentId, Known] = dataclasses.field(default_factory=dict)
     alternatives: tuple[Sequence | None, ...] = ()
     outer: Frame | None = None
 
@@ -156,16 +160,17 @@ class Applicable:
 class State:
     """Where the machine stands.
 
-    `unmatched` are components that were written and whose digest validate has not seen since;
-    `written` those to be made bootable; `sources` and `targets` what the commands since the last
-    barrier read and wrote (SUIT manifest-37 6.7).
+    `parameters` hold a source-component as the component that it names. `unmatched` are components
+    that were written and whose content nobody has checked since; `written` those to be made
+    bootable; `sources` and `targets` what was read and written since the last barrier, where
+    strict-order is off (SUIT manifest-37 6.7).
     """
 
     what: Applicable
     procedure: Procedure
     section: int = 0
     frames: tuple[Frame, ...] = ()
-    parameters: Mapping[ComponentId, Parameters] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[ComponentId, Known] = dataclasses.field(default_factory=dict)
     dependencies: Mapping[tuple[ComponentId, ...], Dependency] = dataclasses.field(
         default_factory=dict
     )
@@ -186,7 +191,12 @@ class State:
         """Answer the section of the procedure."""
         return self.procedure.value[self.section]
 
-    def of(self, component: ComponentId) -> Parameters:
+    @property
+    def unordered(self) -> bool:
+        """Answer whether the commands of any sequence around have no order."""
+        return not all(frame.strict for frame in self.frames)
+
+    def of(self, component: ComponentId) -> Known:
         """Answer the parameters of a component (SUIT manifest-37 6.4)."""
         return self.parameters.get(component, {})
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.device.admission import populated
-from fwseal.device.commands import complete, entered, perform
+from fwseal.device.commands import complete, entered, perform, processed, validated
 from fwseal.device.effects import Effect, Event, Finish
 from fwseal.device.machine import Failed, Frame, Kind, Procedure, State
-from fwseal.suit.labels import Parameter, spelled
+from fwseal.suit.labels import Parameter
 from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
 
 if TYPE_CHECKING:
-    from fwseal.device.machine import Applicable, Instance
+    from fwseal.device.machine import Applicable, Known
     from fwseal.suit.sequence import Parameters, Sequence, Step
 
 R = TypeVar("R", bound=Refused)
@@ -106,6 +106,8 @@ def _execute(state: State, command: Step) -> tuple[State, Effect | None]:
 
 
 def _barrier(state: State) -> State:
+    if not all(frame.strict for frame in state.frames[:-1]):
+        return state  # what this sequence waits for, those beside it do not
     return dataclasses.replace(state, sources=frozenset(), targets=frozenset())
 
 
@@ -126,6 +128,7 @@ def _indexed(state: State, command: SetIndex) -> State:
             dataclasses.replace(
                 frame,
                 indices=indices,
+                several=index is True or isinstance(index, tuple),
                 every=index is True,
                 position=frame.position + 1,
                 turn=0,
@@ -145,7 +148,13 @@ def _set(state: State, new: Parameters, *, override: bool) -> State:
             soft=bool(new.get(Parameter.SOFT_FAILURE, frame.soft)),
             strict=bool(new.get(Parameter.STRICT_ORDER, frame.strict)),
         )
-    added = {key: value for key, value in new.items() if key not in own}
+    added: Known = {
+        key: frame.instance.component(value)
+        if key is Parameter.SOURCE_COMPONENT and isinstance(value, int)
+        else value
+        for key, value in new.items()
+        if key not in own
+    }
     kept = state.of(frame.component)
     merged = {**kept, **added} if override else {**added, **kept}
     parameters = {**state.parameters, frame.component: merged}
@@ -162,6 +171,7 @@ def _inner(state: State, frame: Frame, steps: Sequence, kind: Kind) -> Frame:
         steps=steps,
         name=frame.where,
         indices=(frame.index,),
+        fixed=frame.fixed,
         soft=kind is Kind.TRY,
         saved=state.parameters,
     )
@@ -172,7 +182,7 @@ def _run(state: State, steps: Sequence) -> State:
     inner = _inner(state, frame, steps, Kind.RUN)
     if not frame.strict:
         # SUIT manifest-37 6.7: run side by side, each sequence is for components of its own.
-        if len(frame.indices) > 1 or frame.every:
+        if frame.several:
             inner = dataclasses.replace(inner, fixed=True)
         elif isinstance(steps[0], SetIndex):
             inner = dataclasses.replace(inner, fixes=True)
@@ -200,7 +210,7 @@ def _failed(state: State, failure: Failed) -> State:
         if frame.kind in (Kind.SECTION, Kind.SHARED):
             # A dependency that fails is a directive that fails: nothing outside may be soft on it.
             raise failure
-        state = _barrier(state.popped())
+        state = _left(state)
         if frame.soft:
             state = dataclasses.replace(state, parameters=frame.saved)
             if frame.kind is Kind.RUN:
@@ -210,10 +220,16 @@ def _failed(state: State, failure: Failed) -> State:
         # not soft, or every sequence was tried: the sequence around fails as well
 
 
+def _left(state: State) -> State:
+    """Answer the state behind a sequence; one without an order goes on beside what was in it."""
+    state = state.popped()
+    return state if state.unordered else _barrier(state)
+
+
 def _ended(state: State) -> State:
     """Answer the state after a sequence that came to its end."""
     frame = state.frame
-    state = _barrier(state.popped())
+    state = _left(state)
     if frame.kind is not Kind.SECTION or frame.instance.path:
         return state
     return _section(state, state.section + 1)
@@ -234,10 +250,8 @@ def _section(state: State, first: int) -> State:
 
 def _finish(state: State) -> Finish:
     root = state.what.root
-    _processed(state, root)
-    if state.unmatched:
-        # SUIT manifest-37 7.3 leaves it to the author; bytes that no digest covers end here.
-        raise Refused(Reason.CONDITION_FAILED, "a component was written and is never validated")
+    processed(state, root, state.procedure.value)
+    validated(state)
     if state.procedure is Procedure.INVOCATION and not state.invoked:
         # SUIT manifest-37 6.3: an invocation ends in an error or in an invoked image.
         raise Refused(Reason.COMMAND_FAILED, "the manifest invokes nothing")
@@ -249,20 +263,3 @@ def _finish(state: State) -> Finish:
         sequence_number=root.manifest.sequence_number,
         dependencies=tuple(sorted(numbers.items())),
     )
-
-
-def _processed(state: State, instance: Instance) -> None:
-    """Return when every sequence of every dependency was carried out (trust-domains-12 5.1)."""
-    for index in instance.manifest.dependencies:
-        component = instance.component(index)
-        name = "/".join(part.hex() for part in component)
-        found = state.dependencies.get((*instance.path, component))
-        if found is None:
-            raise Refused(Reason.DEPENDENCY_MISSING, f"dependency {name} is never checked")
-        for key in found.instance.sections(state.procedure):
-            if key not in found.processed:
-                raise Refused(
-                    Reason.DEPENDENCY_REFUSED,
-                    f"{spelled(key)} of dependency {name} is never carried out",
-                )
-        _processed(state, found.instance)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
 from fwseal.base.ids import ComponentId, Kid, plain_name
-from fwseal.cose.algorithms import Algorithm, algorithm_named
+from fwseal.cose.algorithms import TABLE, Algorithm, algorithm_named
 from fwseal.cose.keys import verification_key
 from fwseal.suit.authenticate import Anchor
 from fwseal.suit.limits import Limits
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fwseal.base.tables import Table
     from fwseal.cose.encryption import RecipientKey
+    from fwseal.cose.keys import VerificationKey
 
 
 class Equal(enum.Enum):
@@ -160,27 +161,33 @@ def _limits(table: Table) -> Limits:
 def _anchor(entry: Table, read: Callable[[str], bytes]) -> Anchor:
     path = entry.take("key", str)
     key = verification_key(read(path), where=path)
+    limited = entry.has("components")
     anchor = Anchor(
         kid=Kid(entry.take("kid", str)),
         key=key,
-        algorithms=frozenset(_algorithm(name, entry) for name in entry.strings("algorithms")),
+        algorithms=frozenset(_algorithm(name, key, entry) for name in entry.strings("algorithms")),
         roles=frozenset(entry.strings("roles")),
         components=tuple(
             _component_id(tuple(prefix.split("/")), entry)
             for prefix in entry.strings("components", ())
         ),
     )
+    if limited and not anchor.components:
+        raise entry.misuse("components names none", hint="left out, it means all of them")
     entry.done()
     return anchor
 
 
-def _algorithm(name: str, entry: Table) -> Algorithm:
+def _algorithm(name: str, key: VerificationKey, entry: Table) -> Algorithm:
     try:
-        return algorithm_named(name)
+        found = algorithm_named(name)
     except KeyError:
         raise entry.misuse(
             f"algorithm {name!r} is not supported", hint="see SUPPORTED.md"
         ) from None
+    if TABLE[found].kind is not key.kind or key.fixed not in (None, found):
+        raise entry.misuse(f"the key does not verify {name}")
+    return found
 
 
 def _recipient(entry: Table, read: Callable[[str], bytes]) -> RecipientKey:

@@ -14,7 +14,6 @@ from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
 from fwseal.cose.algorithms import CURVES, TABLE, Algorithm, Kind, algorithm_for
 from fwseal.cose.keys import SCHEMES, MacKey, PublicKey, der_to_raw
-from fwseal.signing.keyring import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,6 +98,8 @@ class SoftKey:
         Raises `Refused` (key-attributes) for a production key, `Misuse` for a file that holds
         another key than the inventory says.
         """
+        from fwseal.signing.keyring import Environment  # a key named by its file needs no keyring
+
         if entry.environment is not Environment.DEVELOPMENT:
             raise Refused(
                 Reason.KEY_ATTRIBUTES, f"production key {entry.label!r} may not live in a file"

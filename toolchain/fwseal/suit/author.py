@@ -10,50 +10,29 @@ import dataclasses
 import hashlib
 from typing import TYPE_CHECKING
 
-from fwseal.base import cbor
 from fwseal.base.digest import Digest, DigestAlgorithm
-from fwseal.base.errors import Misuse, Refused
-from fwseal.base.reasons import Reason
+from fwseal.base.errors import Misuse
 from fwseal.suit import envelope as envelopes
 from fwseal.suit import manifest as manifests
 from fwseal.suit import severing
 from fwseal.suit.labels import Command, ManifestKey, Parameter
 from fwseal.suit.manifest import Manifest
-from fwseal.suit.recipe_values import From, Names, Origin, Planned
-from fwseal.suit.recipes import (
-    TEMPLATES,
-    Assign,
-    Spec,
-    component,
-    dependencies,
-    expanded,
-    payload_uri,
-    spec,
-)
-from fwseal.suit.sequence import (
-    Override,
-    ParameterValue,
-    Plain,
-    RunSequence,
-    Sequence,
-    SetIndex,
-    SetParameters,
-    Step,
-    TryEach,
-)
+from fwseal.suit.recipes import TEMPLATES, Spec, component, dependencies, payload_uri, spec
+from fwseal.suit.sequence import Override, Plain, SetParameters
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import Iterable, Mapping
 
     from fwseal.base.ids import ComponentId
     from fwseal.base.release import Release
     from fwseal.cose.encryption import Encrypt
     from fwseal.suit.envelope import Envelope
-    from fwseal.suit.recipes import Plan, PlanStep
+    from fwseal.suit.sequence import Sequence
+
+    _Sequences = tuple[Sequence, dict[ManifestKey, Sequence]]
 
 __all__ = [
-    "TEMPLATES", "Draft", "Goods", "Locked", "Names", "PayloadFacts", "Spec", "Target",
+    "TEMPLATES", "Draft", "Goods", "PayloadFacts", "Spec", "Target",
     "component", "dependencies", "drafted", "facts_of", "finalized", "payload_uri", "released",
     "single_image", "spec",
 ]  # fmt: skip
@@ -70,13 +49,21 @@ class PayloadFacts:
     sha256: bytes
     encryption: Encrypt | None = None
 
+    @property
+    def digest(self) -> Digest:
+        """Answer the digest as a manifest has it."""
+        return Digest(algorithm=DigestAlgorithm.SHA256, value=self.sha256)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Which device the manifest is for, and where it stands in the order of releases."""
+    """Which device the manifest is for, and where it stands in the order of releases.
 
-    vendor_id: uuid.UUID
-    class_id: uuid.UUID
+    The identifiers are the bytes of UUIDs.
+    """
+
+    vendor_id: bytes
+    class_id: bytes
     sequence_number: int
 
 
@@ -98,14 +85,6 @@ class Goods:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Locked:
-    """A payload as it travels: encrypted, and what a device needs to decrypt it."""
-
-    info: Encrypt
-    ciphertext: bytes
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A manifest's bytes, and what stands beside it in its envelope."""
 
@@ -124,21 +103,22 @@ def drafted(what: Spec, target: Target, goods: Goods) -> Draft:
     Raises `Misuse` for a recipe that does not fit its files, and `Refused` for a manifest or a
     dependency that our own codec refuses.
     """
-    what = expanded(what, tuple(goods.payloads))
+    shared, sequences = (
+        _single_image(target, goods) if what.template else _planned(what, target, goods)
+    )
     components = what.components or _components(what, goods)
-    resolver = _Resolver(target, goods, {one.file: one.uri for one in what.dependencies})
     whole = Manifest(
         sequence_number=target.sequence_number,
         components=components,
         dependencies=_dependencies(what, components),
         component_id=what.component_id,
-        shared_sequence=resolver.sequence(what.shared_sequence),
+        shared_sequence=shared,
         reference_uri=what.reference_uri,
-        sequences={key: resolver.sequence(plan) for key, plan in what.sequences.items()},
+        sequences=sequences,
         text=what.text,
     )
     shipped = {file: one.uri for file, one in goods.payloads.items()}
-    shipped |= resolver.uris
+    shipped |= {one.file: one.uri for one in what.dependencies}
     _all_are_fetched(whole, shipped.values())
     manifest, severed = severing.severed(whole, what.sever)
     draft = Draft(
@@ -190,69 +170,49 @@ def _all_are_fetched(whole: Manifest, shipped: Iterable[str]) -> None:
             )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Resolver:
-    """Values in the places of references."""
+def _planned(what: Spec, target: Target, goods: Goods) -> _Sequences:
+    """Answer the sequences that a recipe spells out, every value in its place."""
+    from fwseal.suit.recipe_steps import Resolver
 
-    target: Target
-    goods: Goods
-    uris: dict[str, str]
-    """Of dependencies."""
-
-    def sequence(self, plan: Plan) -> Sequence:
-        return tuple(self._step(step) for step in plan)
-
-    def _step(self, step: PlanStep) -> Step:
-        if isinstance(step, Plain | SetIndex):
-            return step
-        if isinstance(step, Assign):
-            values = {key: self._value(key, one) for key, one in step.parameters.items()}
-            if step.command is Command.DIRECTIVE_SET_PARAMETERS:
-                return SetParameters(values)
-            return Override(values)
-        branches = tuple(None if one is None else self.sequence(one) for one in step.branches)
-        if step.command is Command.DIRECTIVE_TRY_EACH:
-            return TryEach(branches)
-        return RunSequence(branches[0] or ())
-
-    def _value(self, parameter: Parameter, planned: Planned) -> ParameterValue:
-        if not isinstance(planned, From):
-            return planned
-        if planned.origin is Origin.FILE:
-            return self.goods.file(planned.name)
-        if planned.origin is Origin.DEPENDENCY:
-            if parameter is Parameter.URI:
-                return self.uris[planned.name]
-            return _dependency_digest(planned.name, self.goods.file(planned.name))
-        if planned.origin is Origin.DEVICE:
-            vendor = parameter is Parameter.VENDOR_IDENTIFIER
-            return (self.target.vendor_id if vendor else self.target.class_id).bytes
-        return _of_payload(parameter, planned.name, self.goods.payloads[planned.name])
+    resolver = Resolver(target, goods, {one.file: one.uri for one in what.dependencies})
+    members = {key: resolver.sequence(plan) for key, plan in what.sequences.items()}
+    return resolver.sequence(what.shared_sequence), members
 
 
-def _of_payload(parameter: Parameter, file: str, facts: PayloadFacts) -> ParameterValue:
-    if parameter is Parameter.IMAGE_SIZE:
-        return facts.size
-    if parameter is Parameter.URI:
-        return facts.uri
-    if parameter is Parameter.ENCRYPTION_INFO:
-        if facts.encryption is None:
-            raise Misuse(f"payload {file} is not encrypted yet")
-        return facts.encryption
-    return Digest(algorithm=DigestAlgorithm.SHA256, value=facts.sha256)
+_RECORD_ALL, _RECORD_FAILURE = 15, 2
+"""Reporting policies (M 8.4.7) as the drafts' own examples set them."""
 
 
-def _dependency_digest(file: str, data: bytes) -> Digest:
-    """Answer the digest a dependency's envelope is known by; raises `Refused` placed in it."""
-    try:
-        envelope = envelopes.decode(data)
-    except Refused as error:
-        raise error.at(file) from None
-    covered = cbor.wrapped(envelope.manifest)
-    # SUIT trust-domains-12 5.2.2: the digest is over the manifest with its byte-string head.
-    if not Digest.of(covered, envelope.digest.algorithm).fits(envelope.digest):
-        raise Refused(Reason.DIGEST_MISMATCH, "not the manifest that was signed", where=file)
-    return envelope.digest
+def _single_image(target: Target, goods: Goods) -> _Sequences:
+    """Answer the sequences that fetch one image, check it, and validate it on each boot.
+
+    Raises `Misuse` for another number of payloads.
+    """
+    if len(goods.payloads) != 1:
+        raise Misuse(
+            f"template single-image ships exactly one payload, not {len(goods.payloads)}",
+            hint="fwseal recipe list names others",
+        )
+    (payload,) = goods.payloads.values()
+    match = Plain(Command.CONDITION_IMAGE_MATCH, _RECORD_ALL)
+    shared = (
+        Override(
+            {
+                Parameter.VENDOR_IDENTIFIER: target.vendor_id,
+                Parameter.CLASS_IDENTIFIER: target.class_id,
+                Parameter.IMAGE_DIGEST: payload.digest,
+                Parameter.IMAGE_SIZE: payload.size,
+            }
+        ),
+        Plain(Command.CONDITION_VENDOR_IDENTIFIER, _RECORD_ALL),
+        Plain(Command.CONDITION_CLASS_IDENTIFIER, _RECORD_ALL),
+    )
+    install = (
+        Override({Parameter.URI: payload.uri}),
+        Plain(Command.DIRECTIVE_FETCH, _RECORD_FAILURE),
+        match,
+    )
+    return shared, {ManifestKey.VALIDATE: (match,), ManifestKey.INSTALL: install}
 
 
 def single_image(what: Spec, target: Target, payload: PayloadFacts) -> bytes:
@@ -266,13 +226,14 @@ def released(
     images: Mapping[str, bytes],
     *,
     files: Mapping[str, bytes] | None = None,
-    locked: Mapping[str, Locked] | None = None,
+    locked: Mapping[str, tuple[Encrypt, bytes]] | None = None,
 ) -> tuple[Release, Draft]:
     """Answer the release with its payloads' sizes and digests, and what is to be signed.
 
-    `images` maps payload file names to plaintexts, `locked` those that are encrypted to what
-    devices fetch, which is what the release's sizes and digests speak of. `files` holds what
-    else the recipe names. Raises `Misuse` for a recipe without a manifest, and as `drafted` does.
+    `images` maps payload file names to plaintexts; `locked` those that are encrypted to what
+    `cose.encryption.encrypted` answered, whose ciphertexts are what the release's sizes and digests
+    speak of. `files` holds what else the recipe names. Raises `Misuse` for a recipe without a
+    manifest, and as `drafted` does.
     """
     import uuid
 
@@ -283,22 +244,22 @@ def released(
             hint="template single-image ships exactly one payload",
         )
     locked = locked or {}
-    travels = {name: one.ciphertext for name, one in locked.items()}
+    travels = {name: ciphertext for name, (_, ciphertext) in locked.items()}
     travels = {one.file: travels.get(one.file, images[one.file]) for one in release.payloads}
     facts = {
         one.file: facts_of(
             images[one.file],
             component=tuple(bytes.fromhex(part) for part in one.component.split("/")),
             uri=one.uri,
-            encryption=locked[one.file].info if one.file in locked else None,
+            encryption=locked[one.file][0] if one.file in locked else None,
         )
         for one in release.payloads
     }
     if len(facts) != len(release.payloads):
         raise Misuse(f"release {release.name} ships a file twice")
     target = Target(
-        vendor_id=uuid.UUID(release.vendor_id),
-        class_id=uuid.UUID(release.class_id),
+        vendor_id=uuid.UUID(release.vendor_id).bytes,
+        class_id=uuid.UUID(release.class_id).bytes,
         sequence_number=release.sequence_number,
     )
     payloads = tuple(

@@ -257,7 +257,7 @@ class ReportKey(enum.IntEnum):
     RESULT_RECORD = 6
     RESULT_REASON = 7
     CAPABILITY_REPORT = 8
-    SUIT_REFERENCE = 99
+    REFERENCE = 99
 
 
 class RecordField(enum.IntEnum):
@@ -326,7 +326,13 @@ E = TypeVar("E", bound=enum.IntEnum)
 def spelled(label: enum.IntEnum) -> str:
     """Answer a label as the drafts spell it, without the `suit-` in front."""
     # Typed, because members of two registries are equal when they have one number.
-    return label.name.lower().replace("_", "-")
+    return _spelling(label.name)
+
+
+@functools.cache
+def _spelling(name: str) -> str:
+    # By name: members of two registries with one number are equal, and would share an answer.
+    return name.lower().replace("_", "-")
 
 
 def known(kind: type[E], number: object, *, what: str) -> E:

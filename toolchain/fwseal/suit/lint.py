@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Refused
@@ -214,8 +215,7 @@ class _Walk:
                 known = self._sequence(self._manifest.shared_sequence, (0,), known, shared)
                 known = self._sequence(steps, (0,), known, _Place(key, spelled(key)))
         yield from self._loose.values()
-        order = {key: position for position, key in enumerate(_SECTIONS)}
-        for write in sorted(known.pending, key=lambda one: (order[one.section], one.where)):
+        for write in sorted(known.pending, key=_position):
             yield self._owed(write)
 
     def _sequence(
@@ -282,6 +282,12 @@ class _Walk:
             f"and no {check} behind it",
             remedy=f"add {check} behind it, in the same sequence",
         )
+
+
+def _position(write: _Write) -> tuple[int, list[int], int]:
+    """Answer what puts writes into the order in which a device carries them out."""
+    positions = [int(number) for number in re.findall(r"\d+", write.where)]
+    return _SECTIONS.index(write.section), positions, write.index
 
 
 def _overridable(where: str) -> Finding:

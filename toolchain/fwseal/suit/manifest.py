@@ -26,7 +26,6 @@ from fwseal.suit.labels import (
 )
 from fwseal.suit.limits import DEFAULT
 from fwseal.suit.sequence import Plain, Sequence, Step, encode_sequence, nested
-from fwseal.suit.text import Text, decode_text
 from fwseal.suit.values import (
     byte_string,
     component_id,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from fwseal.base.ids import ComponentId
     from fwseal.suit.limits import Limits
+    from fwseal.suit.text import Text
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +204,8 @@ def _invokes(sequence: Sequence) -> bool:
 
 
 def _text(data: bytes, common: Common, limits: Limits) -> Text:
+    from fwseal.suit.text import decode_text  # most manifests hold none, and none needs it
+
     try:
         text = decode_text(data, limits=limits)
     except Refused as error:

@@ -132,7 +132,7 @@ def _text(given: Table, names: Names) -> bytes:
 
 def _uuid(given: Table, names: Names) -> bytes:
     del names
-    return given.uuid("uuid").bytes
+    return given.uuid("uuid")
 
 
 def _pen(given: Table, names: Names) -> ParameterValue:

@@ -11,53 +11,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import plain_name
-from fwseal.suit.labels import (
-    SEQUENCES,
-    SEVERABLE,
-    Command,
-    ManifestKey,
-    Parameter,
-    RepPolicy,
-    spelled,
-    unsupported,
-)
-from fwseal.suit.recipe_values import From, Names, Origin, Planned, value
-from fwseal.suit.sequence import POLICY_COMMANDS, Plain, SetIndex
+from fwseal.suit.labels import SEQUENCES, SEVERABLE, ManifestKey, spelled, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from fwseal.base.ids import ComponentId
     from fwseal.base.tables import Table
+    from fwseal.suit.recipe_steps import Plan
     from fwseal.suit.text import Text
 
 TEMPLATES = ("single-image",)
-
-RECORD_ALL = 15
-RECORD_FAILURE = 2
-"""Reporting policies (M 8.4.7) as the drafts' own examples set them."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Assign:
-    """directive-override-parameters or directive-set-parameters, values still to come."""
-
-    command: Command
-    parameters: Mapping[Parameter, Planned]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Nest:
-    """directive-try-each or directive-run-sequence; a branch of None is nil."""
-
-    command: Command
-    branches: tuple[Plan | None, ...]
-
-
-PlanStep = Plain | SetIndex | Assign | Nest
-Plan = tuple[PlanStep, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +59,11 @@ class Spec:
 
     def files(self) -> frozenset[str]:
         """Answer the names of files whose bytes stand in the manifest as they are."""
-        found = set()
-        pending = [self.shared_sequence, *self.sequences.values()]
-        while pending:
-            for step in pending.pop():
-                if isinstance(step, Nest):
-                    pending += [branch for branch in step.branches if branch is not None]
-                elif isinstance(step, Assign):
-                    values = [one for one in step.parameters.values() if isinstance(one, From)]
-                    found |= {one.name for one in values if one.origin is Origin.FILE}
-        return frozenset(found)
+        if self.template:
+            return frozenset()
+        from fwseal.suit.recipe_steps import files
+
+        return files((self.shared_sequence, *self.sequences.values()))
 
 
 def dependencies(tables: tuple[Table, ...], number: int) -> tuple[Dependency, ...]:
@@ -150,16 +110,17 @@ def component(entry: Table, key: str) -> ComponentId:
 
 
 def spec(
-    table: Table, *, payloads: Names | None = None, dependencies: tuple[Dependency, ...] = ()
+    table: Table,
+    *,
+    payloads: frozenset[str] = frozenset(),
+    encrypted: frozenset[str] = frozenset(),
+    dependencies: tuple[Dependency, ...] = (),
 ) -> Spec:
-    """Answer the `[manifest]` table, with what it may name.
+    """Answer the `[manifest]` table; the rest is what it may name.
 
     Raises `Misuse` at the place, and `Refused` (unsupported) for what the drafts name and this
     version does not process.
     """
-    names = dataclasses.replace(
-        payloads or Names(), dependencies=frozenset(d.file for d in dependencies)
-    )
     template = table.one_of("template", TEMPLATES) if table.has("template") else ""
     found = Spec(
         template=template,
@@ -170,8 +131,17 @@ def spec(
         dependencies=dependencies,
     )
     sever = table.strings("sever", ())
-    shared = plan(table, "shared-sequence", names) if table.has("shared-sequence") else ()
-    sequences = _sequences(table, names)
+    keys = _sequences(table)
+    shared: Plan = ()
+    sequences: dict[ManifestKey, Plan] = {}
+    if keys or table.has(_SHARED):
+        from fwseal.suit import recipe_steps as steps  # most recipes leave them to a template
+        from fwseal.suit.recipe_values import Names
+
+        known = frozenset(one.file for one in dependencies)
+        names = Names(payloads=payloads, encrypted=encrypted, dependencies=known)
+        shared = steps.plan(table, _SHARED, names) if table.has(_SHARED) else ()
+        sequences = {key: steps.plan(table, spelled(key), names) for key in keys}
     table.done()
     if template and (shared or sequences or found.components or dependencies):
         raise table.misuse(
@@ -215,6 +185,7 @@ def _text(table: Table) -> Text:
     return text(table, component=component)
 
 
+_SHARED = "shared-sequence"
 _MEMBERS = {spelled(key): key for key in SEQUENCES}
 _LATER = {
     spelled(key): key
@@ -222,172 +193,10 @@ _LATER = {
 }
 
 
-def _sequences(table: Table, names: Names) -> dict[ManifestKey, Plan]:
-    found = {}
-    for name in table.items_left():
+def _sequences(table: Table) -> tuple[ManifestKey, ...]:
+    """Answer which sequences a recipe spells out."""
+    left = table.items_left()
+    for name in left:
         if name in _LATER:
             raise unsupported(_LATER[name], what="manifest element")
-        if name in _MEMBERS:
-            found[_MEMBERS[name]] = plan(table, name, names)
-    return found
-
-
-def plan(table: Table, key: str, names: Names) -> Plan:
-    """Answer the sequence under a key; raises `Misuse`, `Refused` (unsupported)."""
-    steps = _steps(table, key, table.take(key, list), names)
-    if not steps:
-        raise table.misuse(f"{key} holds no command")
-    return steps
-
-
-def _steps(table: Table, place: str, items: list[object], names: Names) -> Plan:
-    return tuple(_step(table, f"{place}[{at}]", item, names) for at, item in enumerate(items))
-
-
-_COMMANDS = {spelled(command): command for command in Command}
-
-
-def _step(table: Table, place: str, item: object, names: Names) -> PlanStep:
-    """Answer one command: its bare name, or a table of its name and its argument."""
-    content = {item: None} if isinstance(item, str) else item
-    if not isinstance(content, dict) or len(content) != 1:
-        raise table.misuse(
-            f"{place} is not one command",
-            hint='write "directive-fetch", or { directive-fetch = ARGUMENT }',
-        )
-    (name,) = content
-    entry = table.inside(place, content)
-    command = _COMMANDS.get(name)
-    if command is None:
-        raise entry.misuse(
-            f"command {name!r} is not known", hint="spell it as the drafts do, without suit-"
-        )
-    try:
-        if command in POLICY_COMMANDS:
-            bare = isinstance(item, str)
-            return Plain(command, _default(command) if bare else _policy(entry, name))
-        read = _ARGUMENTS.get(command, _unsupported)
-        return read(entry, command, names)
-    except Refused as error:
-        raise error.at(place) from None
-
-
-def _unsupported(entry: Table, command: Command, names: Names) -> PlanStep:
-    del entry, names
-    raise unsupported(command, what="command")
-
-
-def _default(command: Command) -> int:
-    return RECORD_ALL if command.name.startswith("CONDITION") else RECORD_FAILURE
-
-
-_POLICY = {bit.name.lower().replace("_", "-"): int(bit) for bit in RepPolicy if bit.name}
-
-
-def _policy(entry: Table, name: str) -> int:
-    bits = entry.strings(name)
-    if set(bits) - set(_POLICY) or len(set(bits)) != len(bits):
-        raise entry.misuse(f"{name} takes of {', '.join(_POLICY)}, each once")
-    return sum(_POLICY[bit] for bit in bits)
-
-
-def _set_index(entry: Table, command: Command, names: Names) -> SetIndex:
-    del names
-    name = spelled(command)
-    if entry.kind(name) is int:
-        return SetIndex(entry.uint(name))
-    if entry.kind(name) is list:
-        indices = entry.take(name, list)
-        if indices and all(type(index) is int and index >= 0 for index in indices):
-            return SetIndex(tuple(indices))
-    elif entry.take(name, bool):
-        return SetIndex(index=True)
-    raise entry.misuse(f"{name} takes an index, true, or an array of indices")
-
-
-_PARAMETERS = {spelled(parameter): parameter for parameter in Parameter}
-
-
-def _assign(entry: Table, command: Command, names: Names) -> Assign:
-    given = entry.table(spelled(command))
-    found = {}
-    for name in given.items_left():
-        parameter = _PARAMETERS.get(name)
-        if parameter is None:
-            raise given.misuse(
-                f"parameter {name!r} is not known", hint="spell it as the drafts do, without suit-"
-            )
-        found[parameter] = value(given, parameter, names)
-    if not found:
-        raise given.misuse("no parameter is set")
-    return Assign(command, found)
-
-
-def _run(entry: Table, command: Command, names: Names) -> Nest:
-    return Nest(command, (plan(entry, spelled(command), names),))
-
-
-def _try_each(entry: Table, command: Command, names: Names) -> Nest:
-    name = spelled(command)
-    branches: list[Plan | None] = []
-    for index, branch in enumerate(entry.take(name, list)):
-        if type(branch) is not list:
-            raise entry.misuse(f"{name} takes an array of sequences")
-        branches.append(_steps(entry, f"{name}[{index}]", branch, names) or None)
-    # SUIT manifest-37 8.4.10.2: two or more, and nil only as the last.
-    if len(branches) < 2 or None in branches[:-1]:
-        raise entry.misuse(f"{name} takes two sequences or more; an empty one only last, for nil")
-    return Nest(command, tuple(branches))
-
-
-_ARGUMENTS: Mapping[Command, Callable[[Table, Command, Names], PlanStep]] = {
-    Command.DIRECTIVE_SET_COMPONENT_INDEX: _set_index,
-    Command.DIRECTIVE_OVERRIDE_PARAMETERS: _assign,
-    Command.DIRECTIVE_SET_PARAMETERS: _assign,
-    Command.DIRECTIVE_RUN_SEQUENCE: _run,
-    Command.DIRECTIVE_TRY_EACH: _try_each,
-}
-
-_DEVICE = From(Origin.DEVICE, "")
-_MATCH = Plain(Command.CONDITION_IMAGE_MATCH, RECORD_ALL)
-
-
-def expanded(what: Spec, files: tuple[str, ...]) -> Spec:
-    """Answer a recipe's sequences, those of its template written out for the one payload.
-
-    Raises `Misuse` where the template ships another number of files.
-    """
-    if not what.template:
-        return what
-    if len(files) != 1:
-        raise Misuse(
-            f"template {what.template} ships exactly one payload, not {len(files)}",
-            hint="fwseal recipe list names others",
-        )
-    payload = From(Origin.PAYLOAD, files[0])
-    assign = Command.DIRECTIVE_OVERRIDE_PARAMETERS
-    return dataclasses.replace(
-        what,
-        template="",
-        shared_sequence=(
-            Assign(
-                assign,
-                {
-                    Parameter.VENDOR_IDENTIFIER: _DEVICE,
-                    Parameter.CLASS_IDENTIFIER: _DEVICE,
-                    Parameter.IMAGE_DIGEST: payload,
-                    Parameter.IMAGE_SIZE: payload,
-                },
-            ),
-            Plain(Command.CONDITION_VENDOR_IDENTIFIER, RECORD_ALL),
-            Plain(Command.CONDITION_CLASS_IDENTIFIER, RECORD_ALL),
-        ),
-        sequences={
-            ManifestKey.VALIDATE: (_MATCH,),
-            ManifestKey.INSTALL: (
-                Assign(assign, {Parameter.URI: payload}),
-                Plain(Command.DIRECTIVE_FETCH, RECORD_FAILURE),
-                _MATCH,
-            ),
-        },
-    )
+    return tuple(_MEMBERS[name] for name in left if name in _MEMBERS)

@@ -17,7 +17,6 @@ from fwseal.suit import manifest as manifests
 from fwseal.suit.labels import SEVERABLE, ManifestKey, spelled
 from fwseal.suit.limits import DEFAULT
 from fwseal.suit.sequence import encode_sequence
-from fwseal.suit.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +43,7 @@ def severed(
 
 
 def _content(whole: Manifest, key: ManifestKey) -> bytes:
-    if key is ManifestKey.TEXT and isinstance(whole.text, Text):
+    if key is ManifestKey.TEXT and whole.text is not None and not isinstance(whole.text, Digest):
         return whole.text.encode()
     sequence = whole.sequences.get(key)
     if key not in SEVERABLE or not isinstance(sequence, tuple):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 from securesystemslib.signer import Key, Signature, SSlibKey
 from securesystemslib.signer import Signer as SSlibSigner
 
+from fwseal.base.errors import Misuse
+from fwseal.cose.algorithms import CURVES, Kind
 from fwseal.cose.keys import as_der
 from fwseal.cose.signer import public_key, sign_checked
 
@@ -15,9 +17,18 @@ if TYPE_CHECKING:
     from fwseal.cose.keys import PublicKey
     from fwseal.cose.signer import Signer
 
+_KINDS = frozenset({*CURVES, Kind.ED25519})
+
 
 def tuf_key(public: PublicKey, *, label: KeyLabel) -> SSlibKey:
-    """Answer the key as it stands in metadata; its human label goes with it."""
+    """Answer the key as it stands in metadata; its human label goes with it.
+
+    Raises `Misuse` for ML-DSA: securesystemslib's scheme for it signs other bytes than ours.
+    """
+    if public.kind not in _KINDS:
+        raise Misuse(
+            f"key {label!r}: {public.kind.value} signs no TUF metadata", hint="use ECDSA or Ed25519"
+        )
     key = SSlibKey.from_crypto(public.handle())
     key.unrecognized_fields["x-fwseal-label"] = str(label)
     return key

@@ -1,0 +1,13 @@
+"""Mutants that no test can notice, each with the reason why; all others must be killed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mutation.places import Key
+
+# (module, function, source of the guard, mutation): reason
+SURVIVORS: Mapping[Key, str] = {}
