@@ -25,6 +25,11 @@ RECIPE = "manifests/pump.toml"
 IMAGE = bytes(range(256)) * 4
 OTHER = "build/dev/other.key"
 KEYS = ("--key", "dev-release")
+SHARED = """shared-sequence = [
+    { directive-override-parameters = {
+      vendor-identifier = { device = true }, class-identifier = { device = true } } },
+    "condition-vendor-identifier", "condition-class-identifier",
+]""".replace("{\n      ", "{ ")
 SECRETS = """
 [payload.encryption]
 algorithm = "A128CTR"
@@ -34,13 +39,14 @@ key = "../build/dev/kek.cose"
 algorithm = "A128KW"
 
 [manifest]
+@shared@
 install = [
     { directive-override-parameters = {
       uri = { payload = "pump.bin" }, encryption-info = { payload = "pump.bin" } } },
-    "directive-fetch",
+    "directive-fetch", "condition-image-match",
 ]
 validate = ["condition-image-match"]
-""".replace("{\n      ", "{ ")
+""".replace("{\n      ", "{ ").replace("@shared@", SHARED)
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +135,10 @@ def test_a_profile_that_names_no_device_or_another_is_misuse(pump: Path) -> None
 
 def test_files_that_a_recipe_names_lie_beside_it_or_are_named(pump: Path) -> None:
     write = (
-        '[manifest]\ninstall = [{ directive-override-parameters = { uri = { payload = "pump.bin" },'
-        ' content = { file = "c.txt" } } }, "directive-fetch"]'
+        f"[manifest]\n{SHARED}\n"
+        'install = [{ directive-override-parameters = { uri = { payload = "pump.bin" },'
+        ' content = { file = "c.txt" } } }, "directive-fetch",'
+        ' "condition-image-match"]'
     )
     edit(pump / RECIPE, '[manifest]\ntemplate = "single-image"', write)
     authored(pump, *KEYS, code=2)

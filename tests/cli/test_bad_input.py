@@ -309,7 +309,7 @@ def test_an_image_of_another_project_folder_is_read_from_beside_its_recipe(shop:
     fwseal(*author, "-o", "empty.suit", "--payload", f"{URI}=empty.bin", cwd=shop)
     for name, size in (("beside", 6), ("empty", 0)):
         text = fwseal("explain", f"{name}.suit", cwd=shop).body["text"]
-        assert any(line.endswith(f"image-size = {size}") for line in text)
+        assert any(line.endswith(f"image-size = {size} bytes") for line in text)
 
 
 def test_one_uri_is_given_one_file(shop: Path) -> None:

@@ -213,3 +213,16 @@ def test_payload_that_lies_elsewhere_is_named(shop: Path) -> None:
     fwseal("lint", BUILT, *named, cwd=shop)
     fwseal("sign", BUILT, "--dry-run", *named, cwd=shop)
     fwseal("lint", BUILT, "--payload", "nothing", cwd=shop, code=2)
+
+
+def test_author_refuses_what_lint_refuses_before_it_looks_for_the_key(shop: Path) -> None:
+    words = ("author", RECIPE, "--key", "file:gone.key", "-o", "x.suit",
+             "--payload", f"{URI}={NEW}/payloads/demo-plc.bin")  # fmt: skip
+    fwseal(*words, cwd=shop, code=2)
+    careless = SHARED.replace('    "condition-class-identifier",\n', "")
+    edit(shop / RECIPE, 'template = "single-image"', f"{careless}\n{INSTALL}\n{VALIDATE}")
+    refused = fwseal(*words, cwd=shop, code=1)
+    assert (refused.reason, refused.body["error"]["where"]) == (
+        "unchecked", "common/shared-sequence",
+    )  # fmt: skip
+    assert not (shop / "x.suit").exists()

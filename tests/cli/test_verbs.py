@@ -155,6 +155,8 @@ def test_every_verb_does_the_main_job_in_order_and_answers_as_its_schema_says(
     fresh.mkdir()
     run_init = fwseal("init", "pump", "--vendor", "example.com", "-v", cwd=fresh)
     done.add("init")
+    assert run("recipe", "new", "severed", "--device", PROFILE).body["file"] is None
+    assert len(run("recipe", "list").body["recipes"]) >= 8
     assert [name for name in run_init.body["files"] if (fresh / name).is_file()] == list(
         run_init.body["files"]
     )

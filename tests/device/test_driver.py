@@ -10,6 +10,7 @@ import pytest
 from flashes import PAGE, SLOT, Files, NorFlash, boots_next, device, image, installed
 from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused, Unavailable
+from fwseal.base.ports import NotThere
 from fwseal.base.reasons import Reason
 from fwseal.device import driver
 from fwseal.device.admission import Installed
@@ -430,3 +431,13 @@ def test_image_that_would_never_boot_is_refused_before_its_trailer_and_number(
         offer()
     assert caught.value.reason is reason
     assert boots_next(board.flash) == 0
+
+
+def test_slots_offer_no_command_that_reads_a_component_back(board: Device) -> None:
+    storage = driver.SlotStorage(device(board.flash))
+    offered = {Command.DIRECTIVE_FETCH, Command.DIRECTIVE_WRITE}
+    assert {one for one in storage.offers if one.name.startswith("DIRECTIVE")} == offered
+    with pytest.raises(NotThere):
+        storage.read(COMPONENT)
+    with pytest.raises(NotThere):
+        storage.swap(COMPONENT, COMPONENT)

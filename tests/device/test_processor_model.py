@@ -271,7 +271,7 @@ class Naive:
         if self.read & self.changed:
             raise Hard(Reason.ABORTED)
 
-    def plain(
+    def plain(  # noqa: C901 - one case a command, on purpose
         self, manifest: Manifest, command: Command, index: int, mine: dict[Parameter, object]
     ) -> None:
         name, kind = manifest.components[index], command.name.split("_", 1)[1].lower()

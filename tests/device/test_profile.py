@@ -10,12 +10,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from fwseal.base.errors import Misuse
+from fwseal.base.ids import Kid
 from fwseal.base.tables import Table
 from fwseal.cose.algorithms import Algorithm
+from fwseal.cose.encryption import Kek
 from fwseal.cose.keys import PublicKey
 from fwseal.device import profile as profiles
 from fwseal.device.profile import Component, DeviceProfile, Emulator, Equal
 from fwseal.signing import softkey
+from fwseal.suit.limits import Limits
 from workshop import CLASS, VENDOR
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
@@ -55,6 +58,7 @@ FILES = {
     "ed448.pem": pem(ed448.Ed448PrivateKey.generate()),
     "k1.pem": pem(ec.generate_private_key(ec.SECP256K1())),
     "text.pem": b"hello",
+    "kek.cose": cbor2.dumps({1: 4, -1: bytes(16)}),
 }
 
 DEVICE = f"""[device]
@@ -70,6 +74,10 @@ kid = "release"
 key = "a.pem"
 algorithms = ["ESP256"]
 roles = ["release"]
+"""
+RECIPIENT = """[[recipients]]
+kid = "device"
+key = "kek.cose"
 """
 GOOD = DEVICE + COMPONENTS + ANCHOR
 
@@ -114,6 +122,25 @@ def test_every_section_of_a_long_profile_is_read_as_written() -> None:
     assert made.anchors[1].key.fixed is Algorithm.ESP256
 
 
+def test_components_rights_recipients_and_limits_are_read_as_written() -> None:
+    own = uuid.uuid5(VENDOR, "radio")
+    made = read(
+        GOOD.replace(
+            '"0a0b"]', f'"0a0b"]\nslots = [1, 0]\nvendor-id = "{own}"\nclass-id = "{CLASS}"'
+        )
+        + 'components = ["00/01", "02"]\n'
+        + RECIPIENT
+        + "[limits]\nsteps = 7\ndependency-depth = 1\n[policy]\ndependency-threshold = 2\n"
+    )
+    assert made.components == {
+        (b"\x00", b"\x0a\x0b"): Component(slots=(1, 0), vendor_id=own, class_id=CLASS)
+    }
+    assert made.anchors[0].components == ((b"\x00", b"\x01"), (b"\x02",))
+    assert made.recipients == (Kek(kid=Kid("device"), secret=bytes(16)),)
+    assert made.limits == Limits(steps=7, dependency_depth=1)
+    assert made.dependency_threshold == 2
+
+
 def test_anchor_in_a_cose_key_is_the_same_key_as_in_pem() -> None:
     assert read(GOOD.replace("a.pem", "a.cose")).anchors[0].key == read(GOOD).anchors[0].key
 
@@ -154,6 +181,23 @@ WRONG = {
     "private COSE_Key": GOOD.replace("a.pem", "private.cose"),
     "COSE_Key of another curve": GOOD.replace("a.pem", "curve.cose"),
     "broken COSE_Key": GOOD.replace("a.pem", "broken.cose"),
+    "algorithm of another kind of key": GOOD.replace('"ESP256"', '"ESP256", "ESP384"'),
+    "key fixed to another algorithm": GOOD.replace("a.pem", "fixed.cose").replace(
+        "ESP256", "ES256"
+    ),
+    "rights to no component": GOOD + "components = []\n",
+    "rights that are not hex": GOOD + 'components = ["zz"]\n',
+    "component twice": GOOD + COMPONENTS,
+    "slots of text": GOOD.replace('"0a0b"]', '"0a0b"]\nslots = ["a"]'),
+    "component of a nil vendor": GOOD.replace(
+        '"0a0b"]', f'"0a0b"]\nvendor-id = "{uuid.UUID(int=0)}"'
+    ),
+    "dependency threshold 0": GOOD + "[policy]\ndependency-threshold = 0\n",
+    "unknown limit": GOOD + "[limits]\nheight = 1\n",
+    "negative limit": GOOD + "[limits]\nsteps = -1\n",
+    "recipient without kid": GOOD + '[[recipients]]\nkey = "kek.cose"\n',
+    "recipient that is a public key": GOOD + '[[recipients]]\nkid = "d"\nkey = "a.cose"\n',
+    "unknown key in a recipient": GOOD + RECIPIENT + "colour = 1\n",
     "unknown key at the top": "colour = 1\n" + GOOD,
     "unknown key in device": GOOD.replace("[[comp", "colour = 1\n[[comp"),
     "unknown key in a component": GOOD.replace("[[trust", "colour = 1\n[[trust"),

@@ -333,10 +333,9 @@ def test_keys_of_several_types_out_of_order_are_refused(data: str) -> None:
         cbor.decode(bytes.fromhex(data))
 
 
-@pytest.mark.parametrize("data", ["a3 02 00 01 00 f4 00", "a2 02 00 01 fb3ff0000000000000"])
-def test_what_may_not_stand_here_is_named_before_keys_out_of_order(data: str) -> None:
+def test_a_key_that_may_not_stand_here_is_named_before_keys_out_of_order() -> None:
     with refused(Reason.MALFORMED):
-        cbor.decode(bytes.fromhex(data))
+        cbor.decode(bytes.fromhex("a3 02 00 01 00 f4 00"))
 
 
 def test_more_bytes_than_items_are_read_when_the_items_are_few() -> None:

@@ -297,7 +297,10 @@ def test_a_parameter_is_exactly_of_its_type(
     number: int, good: tuple[cbor.Value, ...], bad: tuple[cbor.Value, ...]
 ) -> None:
     for value in good:
-        (step,) = decode_sequence(sequence(20, {number: value}), indices=frozenset({0}))
+        inner = sequence(20, {number: value})
+        (outer,) = decode_sequence(sequence(32, inner), indices=frozenset({0}))
+        assert isinstance(outer, RunSequence)
+        (step,) = outer.steps
         assert isinstance(step, Override)
         assert list(step.parameters) == [Parameter(number)]
     for value in bad:
@@ -421,8 +424,9 @@ def test_arbitrary_bytes_as_sequence_manifest_or_envelope_only_ever_refuse(data:
 @pytest.mark.parametrize("number", [7, 8, 15, 16, 18, 20])
 def test_invoke_outside_of_the_invoke_sequence_is_refused(number: int) -> None:
     branch = sequence(23, 2)
-    for made in (branch, sequence(32, branch), sequence(15, (sequence(14, 15), branch))):
-        with refused(Reason.MALFORMED, where=spelled(ManifestKey(number))):
+    nested = (sequence(32, branch), sequence(15, (sequence(14, 15), branch)))
+    for made, place in ((branch, "[0]"), *((one, "[0][0]") for one in nested)):
+        with refused(Reason.MALFORMED, where=f"{spelled(ManifestKey(number))}{place}"):
             decode({number: made})
         assert decode({9: made}).steps()
 
@@ -431,11 +435,11 @@ def test_invoke_outside_of_the_invoke_sequence_is_refused(number: int) -> None:
 def test_soft_failure_outside_of_a_nested_sequence_is_refused(command: int) -> None:
     soft = sequence(command, {13: True})
     for number in (7, 9, 20):
-        with refused(Reason.MALFORMED, where=spelled(ManifestKey(number))):
+        with refused(Reason.MALFORMED, where=f"{spelled(ManifestKey(number))}[0]"):
             decode({number: soft})
         assert decode({number: sequence(32, soft)}).steps()
     if command == 20:
-        with refused(Reason.MALFORMED, where="common/shared-sequence"):
+        with refused(Reason.MALFORMED, where="common/shared-sequence[0]"):
             decode({3: common(shared=soft)})
 
 

@@ -7,7 +7,7 @@ every input for which `encode(decode(x)) == x` does not hold.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cbor2
@@ -23,11 +23,14 @@ Value = (
     int | str | bytes | bool | None | tuple["Value", ...] | Mapping["Key", "Value"] | cbor2.CBORTag
 )
 
+MAP = dict
+"""What `decode` answers for a map; asking for the abstract `Mapping` costs ten times as much."""
+
 MAX_DEPTH = 16
 MAX_BYTES = 65536
 MAX_ITEMS = 10_000
 """Defaults; a profile may lower or raise them per document."""
-DEEPEST = 400
+DEEPEST = 100
 """No limit on depth goes further, whatever a profile says: cbor2 reads by recursion."""
 
 _BUILT_IN_TAGS = (
@@ -36,7 +39,7 @@ _BUILT_IN_TAGS = (
 
 
 _LEAVES = frozenset({int, bytes, str, bool, type(None)})
-_NEGATIVES = 1 << 64
+_INTEGERS = frozenset({int})
 _FIRST_SIZE, _LAST_SIZE, _INDEFINITE = 24, 27, 31
 _STRINGS, _ARRAY, _MAP, _TAG = (2, 3), 4, 5, 6
 _WITH_LENGTH = (*_STRINGS, _ARRAY, _MAP)
@@ -45,6 +48,10 @@ _WITH_LENGTH = (*_STRINGS, _ARRAY, _MAP)
 
 class _NotPlain(cbor2.CBORDecodeError):
     """A tag that cbor2 would turn into a Python object."""
+
+
+class _Disorder(Exception):
+    """The keys of a map are not in bytewise order."""
 
 
 def _refuse_tag(_content: object, _immutable: object) -> NoReturn:
@@ -97,34 +104,57 @@ def decode(
     # An item has one byte or more: as many bytes as items are allowed are never too many items.
     if len(data) > limits.items or len(data) > limits.bytes:
         _bounded(data, limits)
+    tag = _leading_tag(data, tags)
+    content = data if tag is None else data[_head_size(tag) :]
     try:
         value = cbor2.loads(
-            data,
+            content,
             allow_indefinite=False,
             allow_duplicate_keys=False,
-            immutable=True,
-            max_depth=min(limits.depth, DEEPEST),
+            max_depth=min(limits.depth, DEEPEST) - (tag is not None),
             semantic_decoders=_SEMANTIC,
         )
     except (cbor2.CBORDecodeError, TypeError, ValueError, OverflowError) as error:
         _bounded(data, limits)  # what cbor2 says of a limit is words, and an attacker's may be too
         raise Refused(Reason.MALFORMED, f"not CBOR as allowed here: {_one_line(error)}") from None
-    ordered = _plain(value, tags)
-    checked: Value = value
+    before = len(data) - len(content)
+    try:
+        checked = _plain(value, tags)
+    except _Disorder:
+        raise _another_encoding(value, content, before) from None
     # cbor2 keeps the keys of a map in the order it read them in, and writes them in that order.
-    if not ordered or cbor2.dumps(checked) != data:
-        raise _another_encoding(checked, data)
-    return checked
+    if cbor2.dumps(value) != content:
+        raise _another_encoding(value, content, before)
+    return checked if tag is None else cbor2.CBORTag(tag, checked)
 
 
-def _another_encoding(value: Value, data: bytes) -> Refused:
+def _leading_tag(data: bytes, tags: frozenset[int]) -> int | None:
+    """Answer the tag that a document begins with, if it is allowed and in its shortest form.
+
+    cbor2 makes the content of a tag immutable, which costs as much as all else together.
+    """
+    if not tags or not data or data[0] >> 5 != _TAG:
+        return None
+    argument = data[0] & 0x1F
+    number = argument if argument < _FIRST_SIZE else int.from_bytes(data[1:2], "big")
+    shortest = argument < _FIRST_SIZE or (argument == _FIRST_SIZE and number >= _FIRST_SIZE)
+    return number if shortest and number in tags and number not in _SEMANTIC else None
+
+
+def _head_size(number: int) -> int:
+    return 1 if number < _FIRST_SIZE else 2
+
+
+def _another_encoding(value: Value, content: bytes, before: int) -> Refused:
+    """Answer the refusal of `content`, which stands behind so many bytes of a tag."""
     again = encode(value)
-    if data.startswith(again):
-        return Refused(Reason.MALFORMED, "bytes follow the CBOR item", where=str(len(again)))
+    if content.startswith(again):
+        where = str(before + len(again))
+        return Refused(Reason.MALFORMED, "bytes follow the CBOR item", where=where)
     return Refused(
         Reason.NOT_DETERMINISTIC,
         "the encoding is not deterministic",
-        where=str(_first_difference(again, data)),
+        where=str(before + _first_difference(again, content)),
     )
 
 
@@ -171,52 +201,45 @@ def _bounded(data: bytes, limits: Limits) -> None:
             missing.append(1)
 
 
-def _plain(value: object, tags: frozenset[int]) -> bool:
-    """Refuse what is not in `Value`; answer whether the keys of every map are in order."""
-    ordered = True
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        kind = type(item)
-        if kind in _LEAVES:
-            continue
-        if isinstance(item, tuple):
-            pending += item
-        elif isinstance(item, cbor2.frozendict):  # what cbor2 makes of a map
-            ordered = _ordered_keys(item) and ordered
-            pending += item.values()
-        elif isinstance(item, cbor2.CBORTag):
-            if item.tag not in tags:
-                raise Refused(Reason.MALFORMED, f"tag {item.tag} may not stand here")
-            pending.append(item.value)
-        else:
-            raise Refused(Reason.MALFORMED, f"a {kind.__name__} may not stand here")
-    return ordered
+def _plain(value: Any, tags: frozenset[int]) -> Value:  # noqa: ANN401 - what cbor2 answers
+    """Answer the value with its arrays as tuples.
+
+    Raises `Refused` for what is not in `Value`, `_Disorder` for a map whose keys are not in order.
+    """
+    # Exact types are what cbor2 answers, and most containers hold leaves alone: asked at once.
+    kind = type(value)
+    leaf: Value = value
+    if kind in _LEAVES:
+        return leaf
+    if kind is list or kind is tuple:
+        if _LEAVES.issuperset(map(type, value)):
+            return tuple(value)
+        return tuple([item if type(item) in _LEAVES else _plain(item, tags) for item in value])
+    if kind is dict or kind is cbor2.frozendict:  # the latter inside of a tag
+        _check_order(list(value))
+        if _LEAVES.issuperset(map(type, value.values())):
+            return leaf
+        return {
+            key: item if type(item) in _LEAVES else _plain(item, tags)
+            for key, item in value.items()
+        }
+    if kind is not cbor2.CBORTag:
+        raise Refused(Reason.MALFORMED, f"a {kind.__name__} may not stand here")
+    if value.tag not in tags:
+        raise Refused(Reason.MALFORMED, f"tag {value.tag} may not stand here")
+    return cbor2.CBORTag(value.tag, _plain(value.value, tags))
 
 
-def _ordered_keys(keys: Iterable[object]) -> bool:
-    """Answer whether map keys are in bytewise order; refuse a key that is not a `Key`."""
-    last: int | bytes = -1
-    for key in keys:
-        if type(key) is int:
-            # Unsigned before negative, each by its argument (RFC 8949 3.1): as the bytes sort.
-            rank = key if key >= 0 else _NEGATIVES - key
-            if isinstance(last, bytes) or rank <= last:
-                return _plain_keys(keys)
-            last = rank
-        else:
-            _plain_key(key)
-            encoded = cbor2.dumps(key)
-            if isinstance(last, bytes) and encoded <= last:
-                return _plain_keys(keys)
-            last = encoded
-    return True
-
-
-def _plain_keys(keys: Iterable[object]) -> bool:
+def _check_order(keys: list[Any]) -> None:
+    """Return when map keys are in bytewise order; raises as `_plain` does."""
+    # Unsigned integers sort as their bytes do (RFC 8949 3.1), and before negative ones.
+    if _INTEGERS.issuperset(map(type, keys)) and keys == sorted(keys) and min(keys, default=0) >= 0:
+        return
     for key in keys:
         _plain_key(key)
-    return False
+    encoded = [cbor2.dumps(key) for key in keys]
+    if encoded != sorted(encoded):
+        raise _Disorder
 
 
 def _plain_key(key: object) -> None:

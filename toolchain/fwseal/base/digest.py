@@ -31,7 +31,7 @@ class DigestAlgorithm(enum.IntEnum):
     @property
     def size(self) -> int:
         """Answer the length of the digest in bytes."""
-        return _HASHLIB[self]().digest_size
+        return _SIZES[self]
 
     def new(self) -> Hash:
         """Answer a fresh running hash."""
@@ -43,6 +43,7 @@ _HASHLIB = {
     DigestAlgorithm.SHA384: hashlib.sha384,
     DigestAlgorithm.SHA512: hashlib.sha512,
 }
+_SIZES = {one: new().digest_size for one, new in _HASHLIB.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

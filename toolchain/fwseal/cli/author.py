@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     }
     draft = author.drafted(recipe.manifest, target, _goods(recipe, images, locked))
     beside = _beside(recipe, locked, options, inputs=(*sources.values(), options.recipe))
-    _lint(draft, recipe, images, options.recipe.parent)
+    _lint(draft)
     envelope = _signed(draft, options)
     if options.dry_run:
         return _said(draft, options)
@@ -75,13 +75,13 @@ def run(options: argparse.Namespace) -> int:
     return _done(envelope, list(beside), options)
 
 
-def _lint(draft: Draft, recipe: Recipe, images: Mapping[str, bytes], folder: Path) -> None:
-    """Return when no device of the recipe's kind would refuse it; raises the first finding."""
-    from fwseal.cli import inputs, lint
+def _lint(draft: Draft) -> None:
+    """Return when nothing in it is unwise; raises the first finding. `fwseal lint` asks more."""
+    from fwseal.suit.authenticate import opened
+    from fwseal.suit.lint import lint
 
-    device = inputs.profile(project.find(folder).root / recipe.device)
-    payloads = {one.uri: images[one.file] for one in recipe.payloads}
-    lint.authored(draft.envelope(), device, payloads=payloads, folder=folder)
+    for finding in lint(opened(draft.envelope()), above=None):
+        raise finding.refusal()
 
 
 def _target(profile: Path, number: int) -> author.Target:

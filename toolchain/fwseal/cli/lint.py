@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
-from fwseal.base.ports import NotThere
 from fwseal.cli import files, inputs, main, project, releasedir, render
 from fwseal.device import rehearsal
 from fwseal.device.admission import Installed
@@ -141,6 +140,20 @@ def desk(
     )
 
 
+class _Payloads:
+    """The payloads of a release, and behind them files that were named."""
+
+    def __init__(self, payloads: Mapping[str, bytes], outer: Fetcher) -> None:
+        self._payloads = payloads
+        self._outer = outer
+
+    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:
+        """Answer a payload's bytes; raises `NotThere`."""
+        if uri in self._payloads:
+            return iter((self._payloads[uri],))
+        return self._outer.fetch(uri, max_size=max_size)
+
+
 def _last(device: DeviceProfile, release: Release | None) -> int | None:
     """Answer the highest sequence number that the profile or the project's repository knows."""
     line = release.line if release else device.line
@@ -157,51 +170,3 @@ def _last(device: DeviceProfile, release: Release | None) -> int | None:
         published = publishing.last(DirStore(place), line=line, class_id=class_id)
     known = [one for one in (device.sequence_number, published) if one is not None]
     return max(known, default=None)
-
-
-class _Payloads:
-    """The payloads of a release, and behind them files that were named."""
-
-    def __init__(self, payloads: Mapping[str, bytes], outer: Fetcher) -> None:
-        self._payloads = payloads
-        self._outer = outer
-
-    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:
-        """Answer a payload's bytes; raises `NotThere`."""
-        if uri in self._payloads:
-            return iter((self._payloads[uri],))
-        return self._outer.fetch(uri, max_size=max_size)
-
-
-def authored(
-    envelope: Envelope, device: DeviceProfile, *, payloads: Mapping[str, bytes], folder: Path
-) -> None:
-    """Return when lint finds nothing in what `fwseal author` is to sign; raises as `refuse`.
-
-    `payloads` are plaintexts by their URIs; those of a dependency lie in the folder, by file name.
-    Who signs is not asked: a development key may be on its way into the profile.
-    """
-    where = rehearsal.Desk(
-        profile=device,
-        installed=Installed(sequence_number=device.sequence_number),
-        fetcher=_Payloads(payloads, _Beside(folder)),
-        plaintexts=payloads,
-    )
-    found = rehearsal.findings(envelope, where)
-    if found:
-        raise found[0].refusal()
-
-
-class _Beside:
-    """Files of a folder, by the last part of a URI."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:  # noqa: ARG002 - read whole
-        """Answer a file's bytes; raises `NotThere`."""
-        name = uri.rpartition("/")[2]
-        path = self._folder / name
-        if name in ("", ".", "..") or not files.is_file(path):
-            raise NotThere(uri)
-        return iter((files.read(path),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import cbor2
 
@@ -14,6 +14,9 @@ from fwseal.base.errors import Refused
 from fwseal.base.ids import Kid
 from fwseal.base.reasons import Reason
 from fwseal.cose.algorithms import TABLE, Algorithm, Kind, algorithm, registered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Tag(enum.IntEnum):
@@ -121,7 +124,7 @@ def decode_block(data: bytes) -> Block:
     protected, unprotected, payload, signature = body
     if not isinstance(protected, bytes) or not isinstance(signature, bytes):
         raise Refused(Reason.MALFORMED, "protected header and signature are byte strings")
-    if not isinstance(unprotected, Mapping):
+    if not isinstance(unprotected, cbor.MAP):
         raise Refused(Reason.MALFORMED, "the unprotected header is not a map")
     if payload is not None:
         # SUIT manifest-37 8.3: the payload of an authentication block is detached.
@@ -152,8 +155,8 @@ def _kind(algorithm: Algorithm) -> Tag:
 def _decoded(protected: bytes) -> Mapping[cbor.Key, cbor.Value]:
     # Most blocks protect nothing but an algorithm, and there are few of those.
     # RFC 9052 3: an empty protected header is a zero-length string.
-    header = cbor.decode(protected) if protected else {}
-    if not isinstance(header, Mapping):
+    header = cbor.decode(protected) if protected else cbor.MAP()
+    if not isinstance(header, cbor.MAP):
         raise Refused(Reason.MALFORMED, "the protected header is not a map")
     return header
 

@@ -235,7 +235,7 @@ def _allowed(instance: Instance, profile: DeviceProfile, anchors: tuple[Anchor, 
 
 def _supported(manifest: Manifest, offers: frozenset[Command]) -> None:
     for key, sequence in manifest.sequences.items():
-        if isinstance(sequence, Digest) and key in Procedure.UPDATE.value:
+        if isinstance(sequence, Digest):  # only what updates run can be severed
             raise Refused(Reason.SEVERED_MISSING, f"{spelled(key)} was severed and is not here")
     for step in manifest.steps():
         if isinstance(step, Plain) and step.command not in offers:

@@ -6,6 +6,7 @@ draft-ietf-suit-manifest-37 8.4.9, 8.4.10; draft-ietf-suit-trust-domains-12 5.6.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from fwseal.base import cbor
@@ -117,21 +118,18 @@ def _source(state: State) -> ComponentId:
 # Conditions
 
 
-def _identifier(parameter: Parameter, reason: Reason) -> Callable[[State], tuple[State, None]]:
-    def check(state: State) -> tuple[State, None]:
-        # SUIT manifest-37 8.4.9.1: the parameter must be set and match exactly, for each component.
-        profile = state.what.profile
-        component = profile.components[state.frame.component]
-        own = {
-            Parameter.VENDOR_IDENTIFIER: component.vendor_id or profile.vendor_id,
-            Parameter.CLASS_IDENTIFIER: component.class_id or profile.class_id,
-            Parameter.DEVICE_IDENTIFIER: profile.device_id,
-        }[parameter]
-        if own is None or _parameter(state, parameter) != own.bytes:
-            raise Failed(reason, f"{spelled(parameter)} is not this device's")
-        return state, None
-
-    return check
+def _identifier(parameter: Parameter, reason: Reason, state: State) -> tuple[State, None]:
+    # SUIT manifest-37 8.4.9.1: the parameter must be set and match exactly, for each component.
+    profile = state.what.profile
+    component = profile.components[state.frame.component]
+    own = {
+        Parameter.VENDOR_IDENTIFIER: component.vendor_id or profile.vendor_id,
+        Parameter.CLASS_IDENTIFIER: component.class_id or profile.class_id,
+        Parameter.DEVICE_IDENTIFIER: profile.device_id,
+    }[parameter]
+    if own is None or _parameter(state, parameter) != own.bytes:
+        raise Failed(reason, f"{spelled(parameter)} is not this device's")
+    return state, None
 
 
 def _slot(state: State) -> tuple[State, None]:
@@ -177,7 +175,9 @@ def _image_match(state: State, found: Measured) -> State:
             Reason.DIGEST_MISMATCH if validating else Reason.PAYLOAD_SIZE,
             f"the component holds {found.size} bytes, the manifest says {size}",
         )
-    if wanted is None or not found.digest.fits(wanted):
+    if wanted is None:
+        raise AssertionError
+    if not found.digest.fits(wanted):
         raise Failed(
             Reason.DIGEST_MISMATCH if validating else Reason.PAYLOAD_DIGEST,
             "the component's digest is not the one the manifest names",
@@ -200,7 +200,9 @@ def _manifest_match(state: State, found: Loaded) -> State:
     except Refused as error:
         # Whatever else is there is not that manifest: a condition that does not hold.
         raise Failed(Reason.DIGEST_MISMATCH, f"no manifest is there: {error.message}") from None
-    if wanted is None or not Digest.of(cbor.wrapped(manifest), wanted.algorithm).fits(wanted):
+    if wanted is None:
+        raise AssertionError
+    if not Digest.of(cbor.wrapped(manifest), wanted.algorithm).fits(wanted):
         raise Failed(Reason.DIGEST_MISMATCH, "the dependency is not the manifest that is named")
     return state
 
@@ -437,12 +439,14 @@ def entered(state: State, instance: Instance) -> State:
 
 
 _COMMANDS: dict[Command, Callable[[State], tuple[State, Effect | None]]] = {
-    Command.CONDITION_VENDOR_IDENTIFIER: _identifier(
-        Parameter.VENDOR_IDENTIFIER, Reason.WRONG_VENDOR
+    Command.CONDITION_VENDOR_IDENTIFIER: functools.partial(
+        _identifier, Parameter.VENDOR_IDENTIFIER, Reason.WRONG_VENDOR
     ),
-    Command.CONDITION_CLASS_IDENTIFIER: _identifier(Parameter.CLASS_IDENTIFIER, Reason.WRONG_CLASS),
-    Command.CONDITION_DEVICE_IDENTIFIER: _identifier(
-        Parameter.DEVICE_IDENTIFIER, Reason.WRONG_DEVICE
+    Command.CONDITION_CLASS_IDENTIFIER: functools.partial(
+        _identifier, Parameter.CLASS_IDENTIFIER, Reason.WRONG_CLASS
+    ),
+    Command.CONDITION_DEVICE_IDENTIFIER: functools.partial(
+        _identifier, Parameter.DEVICE_IDENTIFIER, Reason.WRONG_DEVICE
     ),
     Command.CONDITION_COMPONENT_SLOT: _slot,
     Command.CONDITION_ABORT: _abort,

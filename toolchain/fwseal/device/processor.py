@@ -18,7 +18,7 @@ from fwseal.device.commands import complete, entered, perform, processed, valida
 from fwseal.device.effects import Effect, Event, Finish
 from fwseal.device.machine import Failed, Frame, Kind, Procedure, State
 from fwseal.suit.labels import Parameter
-from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters
 
 if TYPE_CHECKING:
     from fwseal.device.machine import Applicable, Known
@@ -60,7 +60,8 @@ def _walk(state: State) -> tuple[State, Effect]:
             state = _ended(state)
             continue
         try:
-            state, effect = _execute(_counted(state), frame.steps[frame.position])
+            state = _counted(state)  # a command that fails has been carried out as well
+            state, effect = _execute(state, frame.steps[frame.position])
         except Failed as failure:
             state, effect = _failed(state, _placed(failure, state)), None
         except Refused as error:
@@ -98,7 +99,7 @@ def _execute(state: State, command: Step) -> tuple[State, Effect | None]:
             return _set(state, command.parameters, override=False).advanced(), None
         case RunSequence():
             return _run(state, command.steps), None
-        case TryEach():
+        case _:  # TryEach
             return _tried(state.advanced(), state.frame, command.branches), None
 
 

@@ -84,7 +84,7 @@ def authenticate(
     signers: list[Anchor] = []
     for index, block in enumerate(envelope.blocks):
         try:
-            signers.append(_signer(decode_block(block), envelope.digest_bytes, anchors, roles))
+            signers.append(signer(decode_block(block), envelope.digest_bytes, anchors, roles))
         except Refused as error:
             raise error.at(f"authentication[{index}]") from None
     # Keys are counted, not names: one key under two kids is one signer.
@@ -113,10 +113,14 @@ def opened(envelope: Envelope, *, limits: Limits = DEFAULT) -> Manifest:
     return manifest
 
 
-def _signer(
+def signer(
     block: Block, payload: bytes, anchors: tuple[Anchor, ...], roles: frozenset[str]
 ) -> Anchor:
-    """Answer the anchor whose signature the block is."""
+    """Answer the anchor whose signature, over the digest's bytes, the block is.
+
+    Raises `Refused`: unsupported-algorithm, unknown-signer, bad-signature, signer-not-authorized,
+    and malformed for a certificate.
+    """
     candidates = [one for one in anchors if block.kid is None or one.kid == block.kid]
     if not candidates and block.kid is not None:
         raise Refused(Reason.UNKNOWN_SIGNER, f"kid {block.kid!r} names no trust anchor")

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING
 from fwseal.base import cbor
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
-from fwseal.suit.labels import CommonKey, DependencyKey, Parameter, known, spelled
+from fwseal.suit.labels import CommonKey, DependencyKey, known
 from fwseal.suit.sequence import (
-    Override,
-    Plain,
+    DIRECTIVES,
     Sequence,
     SetIndex,
-    SetParameters,
     decode_sequence,
     encode_sequence,
-    nested,
 )
 from fwseal.suit.values import byte_string, component_id, mapping, unsigned
 
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fwseal.base.ids import ComponentId
+    from fwseal.suit.labels import Command
     from fwseal.suit.limits import Limits
 
 
@@ -81,26 +79,30 @@ def decode_common(data: bytes, *, limits: Limits) -> Common:
     if CommonKey.SHARED_SEQUENCE in body:
         content = byte_string(body[CommonKey.SHARED_SEQUENCE], "shared-sequence")
         indices = frozenset(range(len(components))) | dependencies.keys()
-        shared = placed("common/shared-sequence", content, indices=indices, limits=limits)
-        _shared_only(shared)
+        # SUIT manifest-37 6.2, trust-domains-12 5.6.1: a shared sequence holds conditions and the
+        # directives that touch nothing outside of the machine.
+        shared = placed(
+            "common/shared-sequence", content, indices=indices, barred=DIRECTIVES, limits=limits
+        )
     return Common(components=components, dependencies=dependencies, shared_sequence=shared)
 
 
-def placed(where: str, data: bytes, *, indices: frozenset[int], limits: Limits) -> Sequence:
+def placed(
+    where: str,
+    data: bytes,
+    *,
+    indices: frozenset[int],
+    barred: frozenset[Command],
+    limits: Limits,
+) -> Sequence:
     """Answer a sequence that stands in the manifest itself; raises `Refused` placed there."""
     try:
-        sequence = decode_sequence(data, indices=indices, limits=limits)
+        sequence = decode_sequence(data, indices=indices, barred=barred, limits=limits)
     except Refused as error:
         raise error.at(where) from None
     # SUIT manifest-37 6.2: with several components, a sequence says first which it is about.
     if len(indices) > 1 and not isinstance(sequence[0], SetIndex):
         raise Refused(Reason.MALFORMED, "no component index before a command", where=where)
-    for step in sequence:
-        # SUIT manifest-37 8.4.8.15: only a sequence inside try-each or run-sequence may be soft.
-        if isinstance(step, Override | SetParameters) and Parameter.SOFT_FAILURE in step.parameters:
-            raise Refused(
-                Reason.MALFORMED, "soft-failure outside of a nested sequence", where=where
-            )
     return sequence
 
 
@@ -137,15 +139,3 @@ def _dependencies(
             )
         found[index] = None if DependencyKey.PREFIX not in entries else component_id(prefix)
     return found
-
-
-def _shared_only(sequence: Sequence) -> None:
-    # SUIT manifest-37 6.2, trust-domains-12 5.6.1: a shared sequence holds conditions and five
-    # directives, nothing else.
-    for step in sequence:
-        if isinstance(step, Plain) and step.command.name.startswith("DIRECTIVE"):
-            raise Refused(
-                Reason.MALFORMED, f"{spelled(step.command)} may not stand in a shared sequence"
-            )
-        for inner in nested(step):
-            _shared_only(inner)

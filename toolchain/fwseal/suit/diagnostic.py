@@ -20,6 +20,8 @@ from fwseal.suit.contexts import CONTEXTS, PLAIN, ROOT, Context
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fwseal.base.reasons import Reason
+
 ELIDE = 1024
 """A longer byte string that holds no CBOR known here is named by its digest instead."""
 MAX_LAYERS = 16
@@ -79,6 +81,43 @@ def lines(data: bytes, *, elide: int | None = ELIDE) -> tuple[Line, ...]:
     span = walk(data, tags=None, limits=_LIMITS)
     place = _Place(data=data, base=0, layer=0, depth=0, start=0)
     return tuple(_Writer(elide=elide).item(span, ROOT, place))
+
+
+def located(error: Refused, data: bytes) -> Refused:
+    """Answer a refusal of these bytes with the offset of what is no CBOR, where that is why."""
+    fault = _fault(data, ROOT, _Place(data=data, base=0, layer=0, depth=0, start=0))
+    if fault is None or fault[0] is not error.reason:
+        return error
+    where = f"{error.where}, byte {fault[1]}" if error.where else str(fault[1])
+    return Refused(error.reason, error.message, where=where)
+
+
+def _fault(data: bytes, name: str, place: _Place) -> tuple[Reason, int] | None:
+    """Answer why and where bytes that should hold CBOR do not, looking into byte strings too."""
+    try:
+        pending = [(walk(data, tags=None, limits=_LIMITS), name)]
+    except Refused as error:
+        return (error.reason, place.base + int(error.where)) if error.where else None
+    while pending:
+        span, within = pending.pop()
+        context = CONTEXTS[within]
+        content = data[span.content : span.end]
+        if span.children:
+            parts = [(child, inner) for child, inner, _ in _parts(span, context, place)]
+            pending += reversed(parts)
+        elif (
+            span.major is Major.BYTES
+            and content
+            and context.content
+            and not context.starts  # what may be anything is no fault
+            and place.layer < MAX_LAYERS
+        ):
+            base = place.base + span.content
+            inside = dataclasses.replace(place, data=content, base=base, layer=place.layer + 1)
+            found = _fault(content, context.content, inside)
+            if found:
+                return found
+    return None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ draft-ietf-suit-manifest-37 8.2, 8.3. The received bytes are kept and are what g
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import cbor2
@@ -27,6 +26,8 @@ from fwseal.suit.limits import DEFAULT, Limits
 from fwseal.suit.values import byte_string, decode_digest, encode_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwseal.cose.messages import Block
 
 
@@ -97,7 +98,7 @@ def decode(data: bytes, *, limits: Limits = DEFAULT) -> Envelope:
     if not isinstance(tagged, cbor2.CBORTag):
         raise Refused(Reason.MALFORMED, "not a SUIT envelope: tag 107 is missing")
     body = tagged.value
-    if not isinstance(body, Mapping):
+    if not isinstance(body, cbor.MAP):
         raise Refused(Reason.MALFORMED, "a SUIT envelope is a map")
     severed: dict[ManifestKey, bytes] = {}
     integrated: dict[str, bytes] = {}

@@ -36,15 +36,16 @@ class Limits:
     steps: int = 10_000
     """Commands carried out in one procedure, dependencies included."""
 
-    @property
-    def document(self) -> cbor.Limits:
-        """Answer the limits of one CBOR document inside an envelope."""
-        return cbor.Limits(bytes=self.manifest_bytes, depth=self.depth, items=self.items)
+    document: cbor.Limits = dataclasses.field(init=False, repr=False, compare=False)
+    """Of one CBOR document inside an envelope."""
+    envelope: cbor.Limits = dataclasses.field(init=False, repr=False, compare=False)
+    """Of the envelope around them."""
 
-    @property
-    def envelope(self) -> cbor.Limits:
-        """Answer the limits of the envelope around them."""
-        return cbor.Limits(bytes=self.envelope_bytes, depth=self.depth, items=self.items)
+    def __post_init__(self) -> None:
+        """Derive the limits of CBOR documents once: each document is read within them."""
+        for name, size in (("document", self.manifest_bytes), ("envelope", self.envelope_bytes)):
+            made = cbor.Limits(bytes=size, depth=self.depth, items=self.items)
+            object.__setattr__(self, name, made)
 
 
 DEFAULT = Limits()

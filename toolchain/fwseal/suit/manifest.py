@@ -18,14 +18,13 @@ from fwseal.suit.labels import (
     MANIFEST_VERSION,
     SEQUENCES,
     SEVERABLE,
-    Command,
     ManifestKey,
     known,
     spelled,
     unsupported,
 )
 from fwseal.suit.limits import DEFAULT
-from fwseal.suit.sequence import Plain, Sequence, Step, encode_sequence, nested
+from fwseal.suit.sequence import INVOKE, Sequence, Step, encode_sequence, nested
 from fwseal.suit.values import (
     byte_string,
     component_id,
@@ -108,7 +107,7 @@ class Manifest:
         """Answer the manifest with a severed member read in; its digest was checked before."""
         if key is ManifestKey.TEXT:
             return dataclasses.replace(self, text=_text(content, self.common, limits))
-        sequence = _section(key, content, self.common, limits)
+        sequence = _section(key, content, self.common.indices, limits)
         return dataclasses.replace(self, sequences={**self.sequences, key: sequence})
 
     def steps(self) -> tuple[Step, ...]:
@@ -166,6 +165,7 @@ def _members(
     limits: Limits,
 ) -> _Members:
     sequences: dict[ManifestKey, Sequence | Digest] = {}
+    indices = common.indices
     found = _Members(reference_uri=None, component_id=None, sequences=sequences, text=None)
     for key in keys:
         value = body[key]
@@ -181,26 +181,16 @@ def _members(
             if key is ManifestKey.TEXT:
                 found["text"] = severed or _text(content, common, limits)
             else:
-                sequences[key] = severed or _section(key, content, common, limits)
+                sequences[key] = severed or _section(key, content, indices, limits)
         else:
             raise unsupported(key, what="manifest element")
     return found
 
 
-def _section(key: ManifestKey, data: bytes, common: Common, limits: Limits) -> Sequence:
-    sequence = placed(spelled(key), data, indices=common.indices, limits=limits)
-    if key is not ManifestKey.INVOKE and _invokes(sequence):
-        # SUIT manifest-37 6.3: what is invoked was validated, and suit-invoke comes behind that.
-        raise Refused(Reason.MALFORMED, "invoke may stand in suit-invoke alone", where=spelled(key))
-    return sequence
-
-
-def _invokes(sequence: Sequence) -> bool:
-    return any(
-        (isinstance(step, Plain) and step.command is Command.DIRECTIVE_INVOKE)
-        or any(_invokes(inner) for inner in nested(step))
-        for step in sequence
-    )
+def _section(key: ManifestKey, data: bytes, indices: frozenset[int], limits: Limits) -> Sequence:
+    # SUIT manifest-37 6.3: what is invoked was validated, and suit-invoke comes behind that.
+    barred = frozenset() if key is ManifestKey.INVOKE else INVOKE
+    return placed(spelled(key), data, indices=indices, barred=barred, limits=limits)
 
 
 def _text(data: bytes, common: Common, limits: Limits) -> Text:

@@ -6,6 +6,7 @@ draft-ietf-suit-manifest-37 8.4.7 to 8.4.10.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, TypeAlias
 
 import cbor2
@@ -93,29 +94,39 @@ def nested(step: Step) -> tuple[Sequence, ...]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Context:
-    """What a sequence may name, and how much of it is read."""
+    """What a sequence may name and hold, and how much of it is read."""
 
     indices: frozenset[int]
+    barred: frozenset[Command]
     limits: Limits
-    nesting: int
+    nesting: int = 0
 
 
 def decode_sequence(
-    data: bytes, *, indices: frozenset[int], limits: Limits = DEFAULT, nesting: int = 0
+    data: bytes,
+    *,
+    indices: frozenset[int],
+    barred: frozenset[Command] = frozenset(),
+    limits: Limits = DEFAULT,
 ) -> Sequence:
     """Answer the steps of a command sequence over these component indices.
 
-    Raises `Refused`, with the index of the command: malformed, not-deterministic, limit-exceeded,
-    unsupported, unsupported-algorithm, wrong-component.
+    `barred` are commands that may not stand in it, however deep. Raises `Refused`, with the index
+    of the command: malformed, not-deterministic, limit-exceeded, unsupported,
+    unsupported-algorithm, wrong-component.
     """
-    if nesting > limits.nesting:
+    return _decoded(data, _Context(indices, barred, limits))
+
+
+def _decoded(data: bytes, context: _Context) -> Sequence:
+    limits = context.limits
+    if context.nesting > limits.nesting:
         raise Refused(Reason.LIMIT_EXCEEDED, f"sequences nested deeper than {limits.nesting}")
     items = cbor.decode(data, tags=_TAGS, limits=limits.document)
     if not isinstance(items, tuple) or not items or len(items) % 2:
         raise Refused(Reason.MALFORMED, "a command sequence is an array of pairs")
     if len(items) > 2 * limits.commands:
         raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limits.commands} commands in a sequence")
-    context = _Context(indices, limits, nesting)
     steps: list[Step] = []
     for index in range(0, len(items), 2):
         try:
@@ -130,24 +141,18 @@ _TAGS = frozenset({TAG_PEN})
 
 
 def _step(command: Command, value: cbor.Value, context: _Context) -> Step:
-    def inner(data: object) -> Sequence:
-        return decode_sequence(
-            byte_string(data, "a nested sequence"),
-            indices=context.indices,
-            limits=context.limits,
-            nesting=context.nesting + 1,
-        )
-
     if command in POLICY_COMMANDS:
-        return Plain(command, unsigned(value, "a reporting policy"))
+        if command in context.barred:
+            raise Refused(Reason.MALFORMED, f"{spelled(command)} may not stand here")
+        return _plain(command, unsigned(value, "a reporting policy"))
     if command is Command.DIRECTIVE_SET_COMPONENT_INDEX:
         return SetIndex(_index(value, context.indices))
     if command is Command.DIRECTIVE_OVERRIDE_PARAMETERS:
-        return Override(_parameters(value, context.indices))
+        return Override(_parameters(value, context))
     if command is Command.DIRECTIVE_SET_PARAMETERS:
-        return SetParameters(_parameters(value, context.indices))
+        return SetParameters(_parameters(value, context))
     if command is Command.DIRECTIVE_RUN_SEQUENCE:
-        return RunSequence(inner(value))
+        return RunSequence(_inner(value, context))
     if command is Command.DIRECTIVE_TRY_EACH:
         # SUIT manifest-37 8.4.10.2: two or more, and nil only as the last.
         if not isinstance(value, tuple) or len(value) < 2 or None in value[:-1]:
@@ -156,8 +161,19 @@ def _step(command: Command, value: cbor.Value, context: _Context) -> Step:
             raise Refused(
                 Reason.LIMIT_EXCEEDED, f"try-each of more than {context.limits.branches} sequences"
             )
-        return TryEach(tuple(None if branch is None else inner(branch) for branch in value))
+        return TryEach(tuple(one if one is None else _inner(one, context) for one in value))
     raise unsupported(command, what="command")
+
+
+@functools.lru_cache(maxsize=256)
+def _plain(command: Command, policy: int) -> Plain:
+    # There are few of these, and each manifest is full of them.
+    return Plain(command, policy)
+
+
+def _inner(value: object, context: _Context) -> Sequence:
+    content = byte_string(value, "a nested sequence")
+    return _decoded(content, dataclasses.replace(context, nesting=context.nesting + 1))
 
 
 POLICY_COMMANDS = frozenset({
@@ -169,6 +185,10 @@ POLICY_COMMANDS = frozenset({
     Command.DIRECTIVE_WRITE, Command.DIRECTIVE_SWAP, Command.DIRECTIVE_INVOKE,
 })  # fmt: skip
 """Commands whose argument is a reporting policy (M 8.4.7)."""
+
+DIRECTIVES = frozenset(one for one in POLICY_COMMANDS if one.name.startswith("DIRECTIVE"))
+INVOKE = frozenset({Command.DIRECTIVE_INVOKE})
+"""What is barred from a shared sequence, and from all but suit-invoke."""
 
 
 def encode_sequence(sequence: Sequence) -> bytes:
@@ -225,7 +245,7 @@ def _index(value: cbor.Value, indices: frozenset[int]) -> int | tuple[int, ...]:
     return tuple(found) if isinstance(value, tuple) else found[0]
 
 
-def _parameters(value: object, indices: frozenset[int]) -> Parameters:
+def _parameters(value: object, context: _Context) -> Parameters:
     body = mapping(value, "the parameters")
     if not body:
         raise Refused(Reason.MALFORMED, "no parameter is set")
@@ -237,9 +257,12 @@ def _parameters(value: object, indices: frozenset[int]) -> Parameters:
             raise unsupported(parameter, what="parameter")
         found[parameter] = read(content, spelled(parameter))
     source = found.get(Parameter.SOURCE_COMPONENT)
-    if source is not None and source not in indices:
+    if source is not None and source not in context.indices:
         # SUIT manifest-37 8.4.8.11: an index, as set-component-index takes one.
         raise Refused(Reason.WRONG_COMPONENT, f"source-component {source!r} names no component")
+    if not context.nesting and Parameter.SOFT_FAILURE in found:
+        # SUIT manifest-37 8.4.8.15: only a sequence inside try-each or run-sequence may be soft.
+        raise Refused(Reason.MALFORMED, "soft-failure outside of a nested sequence")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fwseal.base import cbor
@@ -11,6 +10,8 @@ from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwseal.base.ids import ComponentId
 
 
@@ -51,10 +52,12 @@ def component_id(value: object) -> ComponentId:
 
 def mapping(value: object, what: str) -> Mapping[cbor.Key, cbor.Value]:
     """Answer a map; raises `Refused` (malformed)."""
-    # An exact type is what cbor2 answers, and is much cheaper to ask for than the abstract one.
-    if type(value) is not dict and not isinstance(value, Mapping):
+    if not isinstance(value, cbor.MAP):
         raise Refused(Reason.MALFORMED, f"{what} is not a map")
     return value
+
+
+_ALGORITHMS: Mapping[int, DigestAlgorithm] = {int(one): one for one in DigestAlgorithm}
 
 
 def digest(value: object) -> Digest:
@@ -62,12 +65,9 @@ def digest(value: object) -> Digest:
     if not isinstance(value, tuple) or len(value) != 2:
         raise Refused(Reason.MALFORMED, "a digest is an array of two")
     number, content = value
-    try:
-        chosen = DigestAlgorithm(number)
-    except ValueError:
-        raise Refused(
-            Reason.UNSUPPORTED_ALGORITHM, f"digest algorithm {number!r} is not supported"
-        ) from None
+    chosen = _ALGORITHMS.get(number) if type(number) is int else None
+    if chosen is None:
+        raise Refused(Reason.UNSUPPORTED_ALGORITHM, f"digest algorithm {number!r} is not supported")
     if len(byte_string(content, "digest bytes")) != chosen.size:
         raise Refused(Reason.MALFORMED, f"{len(content)} bytes of digest, {chosen.size} expected")
     return Digest(algorithm=chosen, value=content)
