@@ -69,7 +69,8 @@ def trust(*anchors: Anchor, threshold: int = 1, dependency_threshold: int = 1) -
 
 def alone(*items: cbor.Value) -> str:
     """Answer how a sequence over two components is explained."""
-    return said(crafted.envelope(cbor.encode(body({3: TWO, 20: sequence(12, 1, *items)}))))
+    changes: crafted.Body = {3: TWO, 7: sequence(12, 0, 3, 15), 20: sequence(12, 1, *items)}
+    return said(crafted.envelope(cbor.encode(body(changes))))
 
 
 def everything(key: SoftKey) -> bytes:
@@ -114,7 +115,7 @@ def test_every_part_of_an_envelope_is_explained(key: SoftKey) -> None:
         "condition-vendor-identifier: must be the device's; policy 15",
         "load:",
         "directive-set-component-index: all components in turn",
-        "directive-set-component-index: component 0 (00), then component 1 (01/02)",
+        "directive-set-component-index: component 0 (00), then component 1\n",
         "directive-set-component-index: dependency 7 (646570)",
         "vendor-identifier = private enterprise number, 1 byte, h'01'",
         str(workshop.VENDOR),
@@ -132,7 +133,7 @@ def test_every_part_of_an_envelope_is_explained(key: SoftKey) -> None:
         "source-component = component 0 (00)",
         "component-slot = 1",
         f"invoke-args =\n        65 bytes, sha256 {hashlib.sha256(bytes(65)).hexdigest()}",
-        "candidate-verification: severed, not here; its digest is sha256",
+        "payload-fetch: severed, not here; its digest is sha256",
         "bytes, which fits its sha256",
         "text: severed, attached, ",
         "  in en:\n    manifest-description = 'Fix'\n    of 00:\n      vendor-name = 'Acme \xfc'",
@@ -160,16 +161,16 @@ def test_every_command_has_a_sentence(command: Command) -> None:
 
 
 VALUES: dict[Parameter, tuple[cbor.Value, str]] = {
-    Parameter.VENDOR_IDENTIFIER: (UUID5, str(workshop.VENDOR)),
-    Parameter.CLASS_IDENTIFIER: (UUID5, str(workshop.VENDOR)),
-    Parameter.DEVICE_IDENTIFIER: (UUID5, str(workshop.VENDOR)),
-    Parameter.IMAGE_DIGEST: (DIGEST, f"\n        sha256 {bytes(32).hex()}"),
-    Parameter.IMAGE_SIZE: (1, "1 byte"),
-    Parameter.COMPONENT_SLOT: (3, "3"),
-    Parameter.SOURCE_COMPONENT: (0, "component 0 (00)"),
-    Parameter.STRICT_ORDER: (False, "false"),
-    Parameter.SOFT_FAILURE: (True, "true"),
-    Parameter.CONTENT: (b"", "0 bytes, h''"),
+    Parameter.VENDOR_IDENTIFIER: (UUID5, " " + str(workshop.VENDOR)),
+    Parameter.CLASS_IDENTIFIER: (UUID5, " " + str(workshop.VENDOR)),
+    Parameter.DEVICE_IDENTIFIER: (UUID5, " " + str(workshop.VENDOR)),
+    Parameter.IMAGE_DIGEST: (DIGEST, f"\n            sha256 {bytes(32).hex()}"),
+    Parameter.IMAGE_SIZE: (1, " 1 byte"),
+    Parameter.COMPONENT_SLOT: (3, " 3"),
+    Parameter.SOURCE_COMPONENT: (0, " component 0 (00)"),
+    Parameter.STRICT_ORDER: (False, " false"),
+    Parameter.SOFT_FAILURE: (True, " true"),
+    Parameter.CONTENT: (b"", " 0 bytes, h''"),
     Parameter.ENCRYPTION_INFO: (
         encryption.encrypted(
             IMAGE,
@@ -177,23 +178,19 @@ VALUES: dict[Parameter, tuple[cbor.Value, str]] = {
             recipients=(encryption.Kek(kid=None, secret=bytes(32)),),
             random=bytes,
         )[0].encode(),
-        "COSE_Encrypt, A256CTR, for 1 recipient\n        recipient 0: A256KW, no kid",
+        " COSE_Encrypt, A256CTR, for 1 recipient\n            recipient 0: A256KW, no kid",
     ),
-    Parameter.INVOKE_ARGS: (b"\n", "1 byte, h'0a'"),
-    Parameter.FETCH_ARGUMENTS: (bytes(64), f"\n        64 bytes, h'{bytes(64).hex()}'"),
-    Parameter.URI: ("\u0430\n'", r'''"\u0430\n'"'''),
+    Parameter.INVOKE_ARGS: (b"\n", " 1 byte, h'0a'"),
+    Parameter.FETCH_ARGUMENTS: (bytes(64), f"\n            64 bytes, h'{bytes(64).hex()}'"),
+    Parameter.URI: ("\u0430\n'", r''' "\u0430\n'"'''),
 }
 
 
 @pytest.mark.parametrize("parameter", list(PARAMETERS))
 def test_every_parameter_has_a_readable_value(parameter: Parameter) -> None:
     value, shown = VALUES[parameter]
-    steps = sequence(20, {int(parameter): value}, 14, 0)
-    text = alone(32, steps)
-    between = "" if shown.startswith("\n") else " "
-    wider = shown.replace("\n        ", "\n" + " " * 12)
-    wider = wider if between else wider.replace("\n" + " " * 12, "\n" + " " * 12)
-    assert f"{spelled(parameter)} ={between}{wider}\n" in text
+    text = alone(32, sequence(20, {int(parameter): value}, 14, 0))
+    assert f"\n          {spelled(parameter)} ={shown}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -237,7 +234,8 @@ def test_a_block_that_cannot_be_read_is_said_and_the_rest_is_shown(key: SoftKey)
     assert f"cannot be read\n  REFUSED, {Reason.UNSUPPORTED.value}: " in text
     assert f"cannot be read\n  REFUSED, {Reason.MALFORMED.value}: " in text
     assert "COSE_Sign1 ESP256, no kid, signature of 64 bytes" in text
-    assert "COSE_Sign1 ESP256, no kid, x5chain of 2 certificates, signature of 64 bytes" in text
+    chain = "COSE_Sign1 ESP256, no kid, x5chain of 2 certificates, signature of 64 bytes"
+    assert chain in " ".join(text.split())
 
 
 def test_a_digest_of_another_manifest_is_said(key: SoftKey) -> None:
@@ -459,7 +457,7 @@ def located(data: bytes) -> Refused:
 
 def test_a_refusal_says_at_which_byte_of_the_file_the_cbor_ends() -> None:
     data = crafted.envelope(cbor.encode(body()))
-    assert located(data[:-1]).where == str(data.rindex(cbor.encode(body())) - 2)
+    assert located(data[:-1]).where == str(data.rindex(cbor.encode(body())) - 1)
     assert located(data + b"\0").where == str(len(data))
     broken = cbor.encode({1: 1, 2: 5, 3: b"\xa1\x02"})
     data = crafted.envelope(broken)

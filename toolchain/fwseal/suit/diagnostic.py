@@ -88,7 +88,8 @@ def located(error: Refused, data: bytes) -> Refused:
     fault = _fault(data, ROOT, _Place(data=data, base=0, layer=0, depth=0, start=0))
     if fault is None or fault[0] is not error.reason:
         return error
-    where = f"{error.where}, byte {fault[1]}" if error.where else str(fault[1])
+    path = "" if error.where.isdigit() else error.where  # an offset would be into a layer
+    where = f"{path}, byte {fault[1]}" if path else str(fault[1])
     return Refused(error.reason, error.message, where=where)
 
 

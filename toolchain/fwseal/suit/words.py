@@ -13,7 +13,7 @@ import cbor2
 
 from fwseal.base.digest import Digest
 from fwseal.suit.labels import Command, ManifestKey, Parameter, spelled
-from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,7 +169,7 @@ def _step(step: Step, lead: str, manifest: Manifest) -> Iterator[str]:
         case RunSequence():
             yield f"{lead}{spelled(Command.DIRECTIVE_RUN_SEQUENCE)}:"
             yield from _steps(step.steps, manifest, indent)
-        case TryEach():
+        case _:  # TryEach
             yield f"{lead}{spelled(Command.DIRECTIVE_TRY_EACH)}, until one succeeds:"
             for number, branch in enumerate(step.branches):
                 yield f"{indent}try {number}:" + ("" if branch else " nothing, which succeeds")
