@@ -32,6 +32,7 @@ from fwseal.device.admission import Installed
 from fwseal.device.effects import Done, Effect, Event, Finish, Load, Loaded, Measure, Measured
 from fwseal.device.machine import Procedure
 from fwseal.device.profile import Component
+from fwseal.suit import diagnostic as notation
 from fwseal.suit import envelope as envelopes
 from fwseal.suit import manifest as manifests
 from fwseal.suit.authenticate import Anchor, Authenticated, authenticate
@@ -145,6 +146,7 @@ def _outside(data: bytes) -> tuple[Envelope, Authenticated | None] | None:
 
 def _inside(envelope: Envelope, authentic: Authenticated | None) -> None:
     _asked(lambda: explain(envelope))
+    _accounted(envelope.encode())
     manifest = _asked(lambda: manifests.decode(envelope.manifest))
     if manifest is None:
         return
@@ -157,6 +159,12 @@ def _inside(envelope: Envelope, authentic: Authenticated | None) -> None:
         for procedure in Procedure:
             chance = random.Random(seed)  # noqa: S311 - to be drawn again
             _carried_out(authentic, procedure, chance)
+
+
+def _accounted(data: bytes) -> None:
+    shown = _asked(lambda: notation.lines(data, elide=None))
+    if shown is not None:
+        _same("the notation", b"".join(line.data for line in shown), data)
 
 
 def _values(manifest: Manifest) -> list[object]:
