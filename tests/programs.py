@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from fwseal.base.ids import ComponentId
     from fwseal.base.reasons import Reason
-    from fwseal.device.driver import Storage
     from fwseal.device.effects import Effect
     from fwseal.device.profile import DeviceProfile
+    from fwseal.device.storage import Storage
     from fwseal.signing.softkey import SoftKey
     from fwseal.suit.authenticate import Anchor
     from fwseal.suit.sequence import ParameterValue, Sequence

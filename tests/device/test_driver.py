@@ -14,6 +14,7 @@ from fwseal.base.ports import NotThere
 from fwseal.base.reasons import Reason
 from fwseal.device import driver
 from fwseal.device.admission import Installed
+from fwseal.device.storage import Scratch, SlotStorage
 from fwseal.signing.sign import sign_envelope
 from fwseal.suit import envelope as envelopes
 from fwseal.suit import manifest as manifests
@@ -50,7 +51,7 @@ class Device:
             sealed,
             profile=PROFILE,
             installed=Installed(sequence_number=self.number, confirmed=slots.confirmed()),
-            storage=driver.SlotStorage(slots),
+            storage=SlotStorage(slots),
             fetcher=source,
         )
         self.number = done.sequence_number
@@ -209,7 +210,7 @@ class Rots:
 
     def __init__(self, board: Device) -> None:
         self._board = board
-        self._inner = driver.SlotStorage(device(board.flash))
+        self._inner = SlotStorage(device(board.flash))
         self.offers = self._inner.offers
         self.capacity = self._inner.capacity
         self.holds = self._inner.holds
@@ -287,7 +288,7 @@ def test_power_cut_after_the_trailer_and_before_the_commit_leaves_the_number_and
         sealed(),
         profile=PROFILE,
         installed=Installed(sequence_number=1, confirmed=frozenset()),
-        storage=driver.SlotStorage(slots),
+        storage=SlotStorage(slots),
         fetcher=Files({URI: NEW}),
     )
     assert (board.number, boots_next(board.flash)) == (1, 1)
@@ -348,7 +349,7 @@ def test_component_that_was_never_written_is_not_the_one_the_manifest_names(boar
 def test_scratch_storage_answers_the_digest_of_what_it_saw_and_of_nothing_else(
     algorithm: DigestAlgorithm,
 ) -> None:
-    scratch = driver.Scratch(frozenset(DigestAlgorithm))
+    scratch = Scratch()
     assert scratch.measure(COMPONENT, algorithm).size == 0
     for _ in range(2):
         scratch.begin(COMPONENT, lambda: iter((NEW,)))
@@ -368,7 +369,7 @@ def test_desk_check_on_scratch_storage_refuses_as_the_device_does(name: str) -> 
             offered,
             profile=PROFILE,
             installed=Installed(sequence_number=None, confirmed=frozenset()),
-            storage=driver.Scratch(frozenset(DigestAlgorithm)),
+            storage=Scratch(),
             fetcher=source,
         )
     assert caught.value.reason is reason
@@ -392,7 +393,7 @@ def test_equal_number_is_no_retry_where_nobody_knows_what_is_confirmed() -> None
             sealed(),
             profile=PROFILE,
             installed=unknown,
-            storage=driver.Scratch(frozenset(DigestAlgorithm)),
+            storage=Scratch(),
             fetcher=Files({URI: NEW}),
         )
     assert caught.value.reason is Reason.ROLLBACK
@@ -411,7 +412,7 @@ def test_image_that_would_never_boot_is_refused_before_its_trailer_and_number(
     board: Device, payload: bytes, reason: Reason | None
 ) -> None:
     slots = device(board.flash)
-    storage = driver.SlotStorage(slots, images=True)
+    storage = SlotStorage(slots, images=True)
     known = Installed(sequence_number=1, confirmed=slots.confirmed())
 
     def offer() -> driver.Evidence:
@@ -434,7 +435,7 @@ def test_image_that_would_never_boot_is_refused_before_its_trailer_and_number(
 
 
 def test_slots_offer_no_command_that_reads_a_component_back(board: Device) -> None:
-    storage = driver.SlotStorage(device(board.flash))
+    storage = SlotStorage(device(board.flash))
     offered = {Command.DIRECTIVE_FETCH, Command.DIRECTIVE_WRITE}
     assert {one for one in storage.offers if one.name.startswith("DIRECTIVE")} == offered
     with pytest.raises(NotThere):

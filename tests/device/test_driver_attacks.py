@@ -13,13 +13,14 @@ import pytest
 
 from flashes import Files
 from formats.refusals import refused
-from fwseal.base.digest import Digest, DigestAlgorithm
+from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused, Unavailable
 from fwseal.base.ids import Kid
 from fwseal.base.reasons import Reason
 from fwseal.cose.encryption import ContentAlgorithm, Encrypt, Kek, encrypted
 from fwseal.device import driver
 from fwseal.device.effects import Invoke, Load
+from fwseal.device.storage import Scratch
 from fwseal.suit.labels import ManifestKey
 from fwseal.suit.limits import Limits
 from fwseal.suit.manifest import Manifest
@@ -345,7 +346,7 @@ def test_desk_copies_and_swaps_by_fetching_again() -> None:
         SetIndex(1), image(PLAIN), put(uri="x.bin"), FETCH,
         SetIndex(0), image(PLAIN), put(source_component=1), COPY,
     )  # fmt: skip
-    desk = driver.Scratch(frozenset(DigestAlgorithm))
+    desk = Scratch()
     assert driver.install(
         envelope, profile=DEVICE, installed=FRESH, storage=desk, fetcher=Files({"x.bin": PLAIN})
     )

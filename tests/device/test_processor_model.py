@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fwseal.base.digest import Digest, DigestAlgorithm
+from fwseal.base.digest import Digest
 from fwseal.base.reasons import Reason
-from fwseal.device import driver
 from fwseal.device.effects import Copy, Fetch, Finish, Load, Measure, Swap, Write
 from fwseal.device.profile import Component
+from fwseal.device.storage import Scratch
 from fwseal.suit.labels import Command, ManifestKey, Parameter
 from fwseal.suit.limits import Limits
 from fwseal.suit.manifest import Manifest
@@ -644,7 +644,7 @@ def test_desk_that_keeps_nothing_gives_the_verdict_of_a_device_that_keeps_everyt
     files = {**FILES, "below.suit": sealed(below, DEPENDENCY_KEY)}
     ready = admitted(root, DEVICE)
     on_device = run(ready, files)
-    on_desk = run(ready, files, shelves=driver.Scratch(frozenset(DigestAlgorithm)))
+    on_desk = run(ready, files, shelves=Scratch())
     assert (on_desk.effects, on_desk.reason) == (on_device.effects, on_device.reason)
 
 

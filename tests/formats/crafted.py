@@ -9,10 +9,10 @@ import cbor2
 
 import workshop
 from fwseal.base import cbor
-from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.ports import NotThere
 from fwseal.device import driver
 from fwseal.device.admission import Installed
+from fwseal.device.storage import Content, Scratch
 from fwseal.suit import envelope as envelopes
 from fwseal.suit.authenticate import Anchor, Authenticated, authenticate
 
@@ -138,14 +138,14 @@ class Nowhere:
         raise NotThere(uri)
 
 
-class Desk(driver.Scratch):
+class Desk(Scratch):
     """Storage that keeps account of what it was asked to change."""
 
     def __init__(self) -> None:
-        super().__init__(frozenset(DigestAlgorithm))
+        super().__init__()
         self.changes: list[str] = []
 
-    def begin(self, component: ComponentId, again: driver.Content) -> None:
+    def begin(self, component: ComponentId, again: Content) -> None:
         """Note it."""
         self.changes.append("begin")
         super().begin(component, again)

@@ -11,6 +11,7 @@ from fwseal.device import driver
 from fwseal.device.admission import Installed
 from fwseal.device.slots import Slots
 from fwseal.device.statedir import FileFlash, StateDir
+from fwseal.device.storage import SlotStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ class Board:
             envelope,
             profile=self.profile,
             installed=self.installed(),
-            storage=driver.SlotStorage(self.slots, images="mcuboot" in self.profile.formats),
+            storage=SlotStorage(self.slots, images="mcuboot" in self.profile.formats),
             fetcher=fetcher,
         )
         self.state.commit(done.sequence_number)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
 from fwseal.cli import files, inputs, main, render
 from fwseal.cose.keys import PublicKey
 from fwseal.device import driver
 from fwseal.device.admission import Installed
+from fwseal.device.storage import Scratch
 
 if TYPE_CHECKING:
     import argparse
@@ -116,7 +116,7 @@ def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, 
         data,
         profile=device,
         installed=installed,
-        storage=driver.Scratch(frozenset(DigestAlgorithm)),
+        storage=Scratch(),
         fetcher=inputs.FileFetcher(options.payload),
     )
     text = (

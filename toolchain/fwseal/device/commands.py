@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fwseal.base import cbor
 from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused
 from fwseal.base.ids import Uri
 from fwseal.base.reasons import Reason
-from fwseal.cose.encryption import Encrypt
 from fwseal.device import admission
 from fwseal.device.effects import (
     Copy,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fwseal.base.ids import ComponentId
+    from fwseal.cose.encryption import Encrypt
 
 
 def perform(state: State, command: Command) -> tuple[State, Effect | None]:
@@ -89,8 +89,8 @@ def _digest(state: State) -> Digest | None:
 
 
 def _encryption(state: State) -> Encrypt | None:
-    found = _parameter(state, Parameter.ENCRYPTION_INFO)
-    return found if isinstance(found, Encrypt) else None
+    # Read as nothing else; its type is not loaded for the many updates that are not encrypted.
+    return cast("Encrypt | None", _parameter(state, Parameter.ENCRYPTION_INFO))
 
 
 def _content(state: State, otherwise: Refused) -> bytes:

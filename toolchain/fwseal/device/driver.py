@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from fwseal.base.digest import Digest, DigestAlgorithm, Hash
 from fwseal.base.errors import Refused
-from fwseal.base.ids import Uri
 from fwseal.base.ports import Fetcher, NotThere
 from fwseal.base.reasons import Reason
 from fwseal.device import admission, processor
@@ -27,74 +24,23 @@ from fwseal.device.effects import (
     Load,
     Loaded,
     Measure,
-    Measured,
     Swap,
     Write,
 )
 from fwseal.suit import envelope as envelopes
 from fwseal.suit.authenticate import Authenticated, authenticate
-from fwseal.suit.labels import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fwseal.base.digest import Digest
     from fwseal.base.ids import ComponentId, Kid
     from fwseal.cose.encryption import Encrypt
     from fwseal.device.admission import Installed
     from fwseal.device.machine import Applicable
     from fwseal.device.profile import DeviceProfile
-    from fwseal.device.slots import Slots
-
-MAX_PAYLOAD = 1 << 32
-"""Bytes of a payload that are read where neither manifest nor storage sets a limit (4 GiB)."""
-
-
-Content = Callable[[], "Iterator[bytes]"]
-"""What a component is written with, from the beginning each time it is called."""
-
-
-class Storage(Protocol):
-    """Where components are kept while an update is on its way."""
-
-    @property
-    def offers(self) -> frozenset[Command]:
-        """Answer the commands it can carry out."""
-        ...
-
-    def capacity(self, component: ComponentId) -> int:
-        """Answer how many bytes a component may have."""
-        ...
-
-    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:
-        """Answer whether exactly that content is there already, waiting to be used."""
-        ...
-
-    def begin(self, component: ComponentId, again: Content) -> None:
-        """Make room for a component; what was there is gone.
-
-        `again` answers its content once more, for storage that keeps none.
-        """
-        ...
-
-    def append(self, component: ComponentId, data: bytes) -> None:
-        """Write the next bytes."""
-        ...
-
-    def read(self, component: ComponentId) -> Content:
-        """Answer what a component holds; raises `NotThere`."""
-        ...
-
-    def swap(self, one: ComponentId, other: ComponentId) -> None:
-        """Exchange two components; raises `NotThere`."""
-        ...
-
-    def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
-        """Answer size and digest of what was kept, read back."""
-        ...
-
-    def finish(self, components: tuple[ComponentId, ...]) -> None:
-        """Make what was written bootable."""
-        ...
+    from fwseal.device.storage import Content, Storage
+    from fwseal.suit.labels import Command
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,129 +250,3 @@ def _load(effect: Load, storage: Storage) -> bytes | None:
     except NotThere:
         return None
     return b"".join(pieces)
-
-
-class Scratch:
-    """Storage of a device that is only asked what it would say: bytes are hashed, not kept.
-
-    What is read back - copied, or a dependency's envelope - is fetched once more.
-    """
-
-    offers = admission.COMMANDS - {Command.DIRECTIVE_INVOKE}
-
-    def __init__(self, algorithms: frozenset[DigestAlgorithm]) -> None:
-        self._algorithms = algorithms
-        self._seen: dict[ComponentId, _Seen] = {}
-
-    def capacity(self, component: ComponentId) -> int:  # noqa: ARG002 - as any desk
-        """Answer what no device has."""
-        return MAX_PAYLOAD
-
-    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002
-        """Answer no: nothing is kept."""
-        return False
-
-    def begin(self, component: ComponentId, again: Content) -> None:
-        """Start the component's hashes."""
-        running = {one: one.new() for one in self._algorithms}
-        self._seen[component] = _Seen(again=again, running=running)
-
-    def append(self, component: ComponentId, data: bytes) -> None:
-        """Hash the next bytes."""
-        seen = self._seen[component]
-        seen.size += len(data)
-        for running in seen.running.values():
-            running.update(data)
-
-    def read(self, component: ComponentId) -> Content:
-        """Answer what was seen, fetched once more."""
-        if component not in self._seen:
-            raise NotThere(Uri("/".join(part.hex() for part in component)))
-        return self._seen[component].again
-
-    def swap(self, one: ComponentId, other: ComponentId) -> None:
-        """Exchange what was seen."""
-        self.read(one), self.read(other)
-        self._seen[one], self._seen[other] = self._seen[other], self._seen[one]
-
-    def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
-        """Answer size and digest of what was seen; nothing for a component never written."""
-        seen = self._seen.get(component)
-        size, running = (
-            (0, algorithm.new()) if seen is None else (seen.size, seen.running[algorithm])
-        )
-        return Measured(size, Digest(algorithm=algorithm, value=running.digest()))
-
-    def finish(self, components: tuple[ComponentId, ...]) -> None:
-        """Keep nothing."""
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class _Seen:
-    """One component of a desk: how to have its bytes again, their number, and their hashes."""
-
-    again: Content
-    running: dict[DigestAlgorithm, Hash]
-    size: int = 0
-
-
-class SlotStorage:
-    """Storage of a device with two MCUboot slots and one component."""
-
-    offers = admission.CONDITIONS | {Command.DIRECTIVE_FETCH, Command.DIRECTIVE_WRITE}
-
-    def __init__(self, slots: Slots, *, images: bool = False) -> None:
-        """Write to the slot that is not needed; `images`: only what its boot stage will start."""
-        self._slots = slots
-        self._images = images
-        self._slot = slots.to_write()
-        self._size = 0
-
-    def capacity(self, component: ComponentId) -> int:  # noqa: ARG002 - one component
-        """Answer how long an image file may be."""
-        return self._slots.layout.max_image
-
-    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:
-        """Answer whether the slot holds that file, bootable and not tried yet."""
-        view = self._slots.view()[self._slot]
-        found = (
-            view.bootable
-            and not view.tried
-            and size <= self.capacity(component)
-            and self._slots.digest(self._slot, size, digest.algorithm).fits(digest)
-        )
-        if found:
-            self._size = size
-        return found
-
-    def begin(self, component: ComponentId, again: Content) -> None:  # noqa: ARG002
-        """Erase the slot that is not needed to boot."""
-        self._slots.erase(self._slot)
-        self._size = 0
-
-    def append(self, component: ComponentId, data: bytes) -> None:  # noqa: ARG002
-        """Program the next bytes."""
-        self._slots.write(self._slot, self._size, data)
-        self._size += len(data)
-
-    def read(self, component: ComponentId) -> Content:
-        """Answer nothing: no command that this storage offers reads a component back."""
-        raise NotThere(Uri("/".join(part.hex() for part in component)))
-
-    def swap(self, one: ComponentId, other: ComponentId) -> None:  # noqa: ARG002 - not offered
-        """Exchange nothing."""
-        self.read(one)
-
-    def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:  # noqa: ARG002
-        """Answer what the flash holds."""
-        return Measured(self._size, self._slots.digest(self._slot, self._size, algorithm))
-
-    def finish(self, components: tuple[ComponentId, ...]) -> None:
-        """Write the trailer magic of what was written.
-
-        Raises `Refused` (malformed, version-mismatch) for an image that would never boot.
-        """
-        if components:
-            if self._images:
-                self._slots.check_bootable(self._slot)
-            self._slots.activate(self._slot)

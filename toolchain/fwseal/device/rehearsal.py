@@ -10,13 +10,13 @@ import dataclasses
 import itertools
 from typing import TYPE_CHECKING
 
-from fwseal.base.digest import DigestAlgorithm
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.cose.algorithms import registered
 from fwseal.device import admission, driver, processor
 from fwseal.device.effects import Copy, Done, Fetch, Finish, Invoke
 from fwseal.device.machine import Procedure
+from fwseal.device.storage import Scratch, Storage
 from fwseal.suit.authenticate import ROLE, Authenticated, authenticate, opened
 from fwseal.suit.labels import ManifestKey
 from fwseal.suit.lint import Finding, lint
@@ -98,7 +98,7 @@ def rehearse(envelope: Envelope, desk: Desk, *, signers: tuple[Signatory, ...] =
             profile=desk.profile,
             installed=dataclasses.replace(desk.installed, slots=slots),
         )
-        storage = driver.Scratch(frozenset(DigestAlgorithm))
+        storage = Scratch()
         _carry_out(what, Procedure.UPDATE, desk, storage)
         if ManifestKey.INVOKE in authenticated.manifest.sequences:
             _carry_out(what, Procedure.INVOCATION, desk, storage)
@@ -173,7 +173,7 @@ def _devices(profile: DeviceProfile) -> Iterator[dict[ComponentId, int]]:
         yield {name: slots[position % len(slots)] for name, slots in choices.items()}
 
 
-def _carry_out(what: Applicable, procedure: Procedure, desk: Desk, storage: driver.Storage) -> None:
+def _carry_out(what: Applicable, procedure: Procedure, desk: Desk, storage: Storage) -> None:
     state, effect = processor.start(what, procedure)
     while not isinstance(effect, Finish):
         if isinstance(effect, Invoke):
