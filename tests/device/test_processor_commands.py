@@ -19,6 +19,7 @@ from fwseal.base.reasons import Reason
 from fwseal.cose.encryption import ContentAlgorithm, Kek, encrypted
 from fwseal.device import processor
 from fwseal.device.admission import Installed
+from fwseal.device.effects import Finish
 from fwseal.device.machine import Procedure
 from fwseal.device.profile import Component
 from fwseal.suit.labels import ManifestKey, Parameter
@@ -379,6 +380,15 @@ def test_commands_are_counted_even_where_they_fail_so_that_no_bomb_outlives_the_
     before = time.process_time()
     assert run(admitted(what, device)).reason is Reason.LIMIT_EXCEEDED
     assert time.process_time() - before < 10
+
+
+def test_limit_of_effects_is_the_last_number_of_times_a_component_is_touched() -> None:
+    what = program(ZERO, FETCH, *(MATCH,) * 10, validate=MATCHED)
+    for effects, reason in ((12, None), (11, Reason.LIMIT_EXCEEDED)):
+        found = run(admitted(what, board(limits=Limits(effects=effects))), FILES)
+        assert found.reason is reason
+        asked = [one for one in found.effects if not isinstance(one, Finish)]
+        assert len(asked) == effects
 
 
 def test_limit_of_steps_is_the_last_number_that_is_carried_out() -> None:

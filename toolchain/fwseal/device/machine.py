@@ -180,6 +180,7 @@ class State:
     targets: frozenset[ComponentId] = frozenset()
     invoked: bool = False
     executed: int = 0
+    asked: int = 0
 
     @property
     def frame(self) -> Frame:

@@ -62,12 +62,12 @@ def _walk(state: State) -> tuple[State, Effect]:
         try:
             state = _counted(state)  # a command that fails has been carried out as well
             state, effect = _execute(state, frame.steps[frame.position])
+            if effect is not None:
+                return _asked(state), effect
         except Failed as failure:
-            state, effect = _failed(state, _placed(failure, state)), None
+            state = _failed(state, _placed(failure, state))
         except Refused as error:
             raise _placed(error, state) from None
-        if effect is not None:
-            return state, effect
     return state, _finish(state)
 
 
@@ -81,6 +81,13 @@ def _counted(state: State) -> State:
     if state.executed >= limit:
         raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limit} commands are carried out")
     return dataclasses.replace(state, executed=state.executed + 1)
+
+
+def _asked(state: State) -> State:
+    limit = state.what.profile.limits.effects
+    if state.asked >= limit:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"more than {limit} commands touch a component")
+    return dataclasses.replace(state, asked=state.asked + 1)
 
 
 def _execute(state: State, command: Step) -> tuple[State, Effect | None]:

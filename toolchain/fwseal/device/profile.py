@@ -154,7 +154,8 @@ def _component_id(parts: tuple[str, ...], entry: Table) -> ComponentId:
 
 
 def _limits(table: Table) -> Limits:
-    named = {field.name: field.name.replace("_", "-") for field in dataclasses.fields(Limits)}
+    settable = [field.name for field in dataclasses.fields(Limits) if field.init]
+    named = {name: name.replace("_", "-") for name in settable}
     return Limits(**{name: table.uint(key) for name, key in named.items() if table.has(key)})
 
 

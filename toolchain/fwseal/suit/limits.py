@@ -12,7 +12,7 @@ class Limits:
     """How much of an update is read and carried out before it is refused (limit-exceeded)."""
 
     manifest_bytes: int = 65536
-    """Of one manifest, one severed member or one dependency's envelope."""
+    """Of one manifest, severed member or authentication block."""
     envelope_bytes: int = 1 << 24
     """Of an envelope, integrated payloads included."""
     depth: int = 16
@@ -35,6 +35,8 @@ class Limits:
     """Of manifests below the root."""
     steps: int = 10_000
     """Commands carried out in one procedure, dependencies included."""
+    effects: int = 256
+    """Of those, the ones that touch a component: each may read or write all of it."""
 
     document: cbor.Limits = dataclasses.field(init=False, repr=False, compare=False)
     """Of one CBOR document inside an envelope."""
