@@ -11,7 +11,7 @@ import workshop
 from fwseal.base.errors import Misuse
 from fwseal.cli import releasedir
 from fwseal.signing import softkey
-from fwseal.signing.release import sign_release
+from fwseal.signing.release import unsigned
 from projects import BUILT, NEW, PROFILE, RECIPE, URI, edit, offer
 from projects import here as fwseal
 
@@ -218,4 +218,4 @@ def test_the_release_key_waits_for_the_boot_key_wherever_it_is_asked(shop: Path)
         raise AssertionError(name)
 
     with pytest.raises(Misuse):
-        sign_release(release, None, read=read, signer=key, boot=key.public())
+        unsigned(release, None, read=read, boot=key.public())

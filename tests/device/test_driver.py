@@ -50,7 +50,9 @@ class Device:
         done = driver.install(
             sealed,
             profile=PROFILE,
-            installed=Installed(sequence_number=self.number, confirmed=slots.confirmed()),
+            installed=Installed(
+                sequence_number=self.number, confirmed={COMPONENT: slots.confirmed()}
+            ),
             storage=SlotStorage(slots),
             fetcher=source,
         )
@@ -233,7 +235,7 @@ def test_storage_that_rots_after_the_install_is_found_by_validation_and_never_bo
         driver.install(
             sealed(),
             profile=PROFILE,
-            installed=Installed(sequence_number=1, confirmed=frozenset()),
+            installed=Installed(sequence_number=1, confirmed={COMPONENT: frozenset()}),
             storage=Rots(board),
             fetcher=Files({URI: NEW}),
         )
@@ -287,7 +289,7 @@ def test_power_cut_after_the_trailer_and_before_the_commit_leaves_the_number_and
     driver.install(
         sealed(),
         profile=PROFILE,
-        installed=Installed(sequence_number=1, confirmed=frozenset()),
+        installed=Installed(sequence_number=1, confirmed={COMPONENT: frozenset()}),
         storage=SlotStorage(slots),
         fetcher=Files({URI: NEW}),
     )
@@ -368,7 +370,7 @@ def test_desk_check_on_scratch_storage_refuses_as_the_device_does(name: str) -> 
         driver.install(
             offered,
             profile=PROFILE,
-            installed=Installed(sequence_number=None, confirmed=frozenset()),
+            installed=Installed(sequence_number=None, confirmed={COMPONENT: frozenset()}),
             storage=Scratch(),
             fetcher=source,
         )
@@ -413,7 +415,7 @@ def test_image_that_would_never_boot_is_refused_before_its_trailer_and_number(
 ) -> None:
     slots = device(board.flash)
     storage = SlotStorage(slots, images=True)
-    known = Installed(sequence_number=1, confirmed=slots.confirmed())
+    known = Installed(sequence_number=1, confirmed={COMPONENT: slots.confirmed()})
 
     def offer() -> driver.Evidence:
         return driver.install(

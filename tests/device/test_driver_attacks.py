@@ -256,6 +256,7 @@ USUAL: Sequence = (SetIndex(1), INTEGRITY, PROCESS)
 BELOW = Manifest(
     sequence_number=1,
     components=(A,),
+    component_id=M,
     sequences={
         ManifestKey.INSTALL: (put(uri="#radio"), FETCH),
         ManifestKey.VALIDATE: (image(PLAIN), MATCH),

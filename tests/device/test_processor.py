@@ -252,33 +252,35 @@ def test_component_of_another_device_is_refused_and_nothing_is_fetched() -> None
 def test_manifest_that_is_not_newer_is_refused_as_rollback_and_nothing_is_fetched(
     number: int, accepted: int
 ) -> None:
-    running = Installed(sequence_number=accepted, confirmed=frozenset({DIGEST}))
+    running = Installed(sequence_number=accepted, confirmed={COMPONENT: frozenset({DIGEST})})
     assert refused(manifest(number=number), running) is Reason.ROLLBACK
 
 
 @pytest.mark.parametrize(("number", "accepted"), [(3, 2), (0, None), (2**64 - 1, 2**64 - 2)])
 def test_newer_manifest_is_carried_out(number: int, accepted: int | None) -> None:
-    running = Installed(sequence_number=accepted, confirmed=frozenset({DIGEST}))
+    running = Installed(sequence_number=accepted, confirmed={COMPONENT: frozenset({DIGEST})})
     assert (
         admitted(manifest(number=number), installed=running).root.manifest.sequence_number == number
     )
 
 
 def test_equal_number_is_a_retry_only_while_its_image_is_not_the_confirmed_one() -> None:
-    same = Installed(sequence_number=2, confirmed=frozenset({DIGEST}))
+    same = Installed(sequence_number=2, confirmed={COMPONENT: frozenset({DIGEST})})
     assert refused(manifest(), same) is Reason.ROLLBACK
     for confirmed in (frozenset[Digest](), frozenset({OTHER})):
-        assert admitted(manifest(), installed=Installed(sequence_number=2, confirmed=confirmed))
+        assert admitted(
+            manifest(), installed=Installed(sequence_number=2, confirmed={COMPONENT: confirmed})
+        )
     nothing_named = manifest(shared=(Override(IDENTITY), VENDOR_OK), install=None)
     assert (
-        refused(nothing_named, Installed(sequence_number=2, confirmed=frozenset()))
+        refused(nothing_named, Installed(sequence_number=2, confirmed={COMPONENT: frozenset()}))
         is Reason.ROLLBACK
     )
 
 
 def test_equal_number_is_carried_out_where_the_profile_says_reapply_but_a_lower_never() -> None:
     again = profile(equal=Equal.REAPPLY)
-    same = Installed(sequence_number=2, confirmed=frozenset({DIGEST}))
+    same = Installed(sequence_number=2, confirmed={COMPONENT: frozenset({DIGEST})})
     assert admitted(manifest(), again, same)
     assert refused(manifest(number=1), same, equal=Equal.REAPPLY) is Reason.ROLLBACK
 

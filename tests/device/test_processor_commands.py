@@ -426,6 +426,49 @@ def test_image_that_changed_or_was_loaded_unchecked_is_never_invoked() -> None:
     assert late.reason is Reason.CONDITION_FAILED
 
 
+@pytest.mark.parametrize(
+    "validate",
+    [
+        (ZERO, VENDOR_OK),
+        (ZERO, RunSequence((put(soft_failure=True), MATCH))),
+        (ZERO, TryEach(((MATCH,), None))),
+        (SetIndex(1), image(TWO), MATCH),
+    ],
+    ids=["no match", "soft match", "match or nothing", "match of another component"],
+)
+def test_component_that_validate_has_not_matched_is_never_invoked(validate: Sequence) -> None:
+    what = program(ZERO, FETCH, validate=MATCHED, invoke=(ZERO, INVOKE))
+    lax = dataclasses.replace(what, sequences={**what.sequences, ManifestKey.VALIDATE: validate})
+    found = run(
+        admitted(lax, board()), FILES, kept={A: b"evil", B: TWO}, procedure=Procedure.INVOCATION
+    )
+    assert found.reason is Reason.CONDITION_FAILED
+    assert "I" not in found.kinds
+
+
+def test_dependency_does_not_say_what_the_image_of_its_dependent_is() -> None:
+    inner = Manifest(
+        sequence_number=1,
+        components=(A,),
+        component_id=M,
+        sequences={
+            ManifestKey.INSTALL: (put(uri="two.bin", image_digest=Digest.of(TWO)),),
+            ManifestKey.VALIDATE: (put(image_digest=Digest.of(TWO)),),
+        },
+    )
+    mine: Sequence = (ZERO, image(ONE), put(uri="one.bin"))
+    found = tree(
+        sealed(inner, DEPENDENCY_KEY),
+        shared_sequence=(
+            *mine, SetIndex(1),
+            put(uri="below.suit", image_digest=digest_of(sealed(inner, DEPENDENCY_KEY))),
+        ),
+        sequences={FOUR[2]: (*USUAL, ZERO, FETCH, MATCH), FOUR[3]: (*USUAL, ZERO, MATCH)},
+    )  # fmt: skip
+    assert found.reason is None
+    assert found.kept[A] == ONE
+
+
 # Dependencies
 
 
@@ -436,7 +479,7 @@ def below(*, number: int = 1, **changes: object) -> Manifest:
         ManifestKey.VALIDATE: (image(ONE), MATCH),
         **changes.pop("sequences", {}),  # type: ignore[dict-item]
     }
-    made = Manifest(sequence_number=number, components=(B,), sequences=sequences)
+    made = Manifest(sequence_number=number, components=(B,), component_id=M, sequences=sequences)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -527,7 +570,11 @@ def test_signer_of_a_dependency_writes_only_where_its_rights_reach() -> None:
 
 
 def test_dependency_says_rightly_where_it_is_kept_or_is_refused() -> None:
-    for own, reason in ((M, None), (N, Reason.DEPENDENCY_REFUSED)):
+    for own, reason in (
+        (M, None),
+        (N, Reason.DEPENDENCY_REFUSED),
+        (None, Reason.DEPENDENCY_REFUSED),
+    ):
         assert tree(sealed(below(component_id=own), DEPENDENCY_KEY)).reason is reason
 
 
@@ -546,9 +593,10 @@ def test_dependency_past_the_list_is_kept_where_its_prefix_says() -> None:
     names = {name: Component() for name in (A, N, deep)}
     last: dict[ManifestKey, Sequence] = dict.fromkeys(FOUR, (SetIndex(7), INTEGRITY, PROCESS))
     last[FOUR[0]] = (SetIndex(7), FETCH, INTEGRITY, PROCESS)
-    shared: Sequence = (SetIndex(7), put(uri="below.suit", image_digest=digest_of(BELOW)))
+    there = sealed(below(component_id=N), DEPENDENCY_KEY)
+    shared: Sequence = (SetIndex(7), put(uri="below.suit", image_digest=digest_of(there)))
     found = tree(
-        BELOW, components=(A,), dependencies={7: N}, sequences=last, shared_sequence=shared,
+        there, components=(A,), dependencies={7: N}, sequences=last, shared_sequence=shared,
         device=board(components=names),
     )  # fmt: skip
     assert (found.reason, found.finish.dependencies) == (None, ((N, 1),))
@@ -640,6 +688,7 @@ def test_dependency_written_into_a_component_that_is_to_boot_owes_validate_an_im
         Manifest(
             sequence_number=1,
             components=(A,),
+            component_id=M,
             dependencies={0: None},
             sequences={
                 FOUR[0]: (VENDOR_OK,),
@@ -667,6 +716,7 @@ def test_dependency_written_into_a_component_that_is_to_boot_owes_validate_an_im
 
 DEEP = sealed(
     Manifest(
+        component_id=A,
         sequence_number=1,
         components=(B,),
         sequences={ManifestKey.VALIDATE: (put(vendor_identifier=VENDOR.bytes), VENDOR_OK)},
@@ -678,6 +728,7 @@ DEEP = sealed(
 def test_dependency_that_depends_on_its_own_component_is_refused() -> None:
     loop = Manifest(
         sequence_number=1,
+        component_id=M,
         components=(M,),
         dependencies={0: None},
         shared_sequence=(),
@@ -689,11 +740,13 @@ def test_dependency_that_depends_on_its_own_component_is_refused() -> None:
 
 
 def test_dependencies_deeper_than_the_limit_are_refused() -> None:
+    inmost = sealed(below(component_id=N), DEPENDENCY_KEY)
     outer = Manifest(
         sequence_number=1,
         components=(N,),
+        component_id=M,
         dependencies={0: None},
-        shared_sequence=(put(uri="below.suit", image_digest=digest_of(BELOW)),),
+        shared_sequence=(put(uri="below.suit", image_digest=digest_of(inmost)),),
         sequences={
             FOUR[0]: (FETCH, INTEGRITY, PROCESS), **dict.fromkeys(FOUR[1:], (INTEGRITY, PROCESS)),
         },
@@ -702,7 +755,7 @@ def test_dependencies_deeper_than_the_limit_are_refused() -> None:
     for depth, reason in ((2, None), (1, Reason.LIMIT_EXCEEDED)):
         found = tree(
             middle,
-            files={"below.suit": BELOW, "middle.suit": middle},
+            files={"below.suit": inmost, "middle.suit": middle},
             device=board(limits=Limits(dependency_depth=depth)),
             shared_sequence=(SetIndex(1), put(uri="middle.suit", image_digest=digest_of(middle))),
         )
@@ -715,6 +768,7 @@ def test_source_that_a_dependency_set_is_no_way_to_a_component_it_may_not_name()
     inner = Manifest(
         sequence_number=1,
         components=(B, C),
+        component_id=M,
         sequences={
             ManifestKey.INSTALL: (SetIndex(0), put(source_component=1)),
             ManifestKey.VALIDATE: (SetIndex(0), put(vendor_identifier=VENDOR.bytes), VENDOR_OK),
@@ -731,21 +785,22 @@ def test_source_that_a_dependency_set_is_no_way_to_a_component_it_may_not_name()
 
 
 def test_dependency_of_an_invocation_is_validated_before_anything_is_invoked() -> None:
+    checked: Sequence = (ZERO, image(ONE), MATCH, *USUAL)
     what = above(
-        BELOW, sequences={ManifestKey.INVOKE: (SetIndex(0), INVOKE), ManifestKey.VALIDATE: USUAL}
+        BELOW, sequences={ManifestKey.INVOKE: (SetIndex(0), INVOKE), ManifestKey.VALIDATE: checked}
     )
     whole = dataclasses.replace(
         what, sequences={**what.sequences, ManifestKey.LOAD: (SetIndex(1), IS_DEPENDENCY)}
     )
-    kept = {M: BELOW, B: ONE}
+    kept = {M: BELOW, B: ONE, A: ONE}
     ready = admitted(whole, board())
     found = run(ready, FILES, kept=kept, procedure=Procedure.INVOCATION)
-    assert (found.reason, found.kinds) == (None, "LMI.")
+    assert (found.reason, found.kinds) == (None, "MLMI.")
     lazy = dataclasses.replace(
-        whole, sequences={**whole.sequences, ManifestKey.VALIDATE: (SetIndex(1), INTEGRITY)}
+        whole, sequences={**whole.sequences, ManifestKey.VALIDATE: checked[:-1]}
     )
     found = run(admitted(lazy, board()), FILES, kept=kept, procedure=Procedure.INVOCATION)
-    assert (found.reason, found.kinds) == (Reason.DEPENDENCY_REFUSED, "L")
+    assert (found.reason, found.kinds) == (Reason.DEPENDENCY_REFUSED, "ML")
     with refused(Reason.MALFORMED):
         processor.start(admitted(what, board()), Procedure.INVOCATION)
 
@@ -789,7 +844,8 @@ def test_retry_is_known_by_every_component_and_branch_that_names_an_image() -> N
         (program(ZERO, image(TWO), components=(A, B)), {TWO}, True),
     ):
         same = Installed(
-            sequence_number=2, confirmed=frozenset(Digest.of(one) for one in confirmed)
+            sequence_number=2,
+            confirmed=dict.fromkeys((A, B), frozenset(Digest.of(one) for one in confirmed)),
         )
         if retried:
             assert admitted(names, board(), same)
@@ -799,7 +855,7 @@ def test_retry_is_known_by_every_component_and_branch_that_names_an_image() -> N
 
 
 def test_digest_of_a_dependency_makes_no_retry() -> None:
-    same = Installed(sequence_number=2, confirmed=frozenset())
+    same = Installed(sequence_number=2, confirmed={A: frozenset(), M: frozenset()})
     with refused(Reason.ROLLBACK):
         admitted(above(BELOW), board(), same)
 
@@ -813,3 +869,22 @@ def test_root_is_never_invoked_by_an_update() -> None:
     what = program(ZERO, FETCH, validate=MATCHED, invoke=(ZERO, INVOKE), load=(ZERO, WRITE))
     found = run(admitted(what, board()), FILES)
     assert (found.reason, found.kinds) == (None, "FM.")
+
+
+def test_component_whose_image_nobody_knows_makes_no_retry_and_another_one_may() -> None:
+    what = program(ZERO, image(TWO), components=(A, B))  # A may hold either, B is to hold one
+    first, second = frozenset({Digest.of(TWO)}), frozenset({Digest.of(ONE)})
+    known: tuple[tuple[Mapping[ComponentId, frozenset[Digest]], bool], ...] = (
+        ({A: first}, False),
+        ({A: first, B: second}, False),
+        ({A: first, B: first}, True),
+        ({B: frozenset()}, True),
+        ({C: frozenset()}, False),
+    )
+    for confirmed, retried in known:
+        same = Installed(sequence_number=2, confirmed=confirmed)
+        if retried:
+            assert admitted(what, board(), same)
+            continue
+        with refused(Reason.ROLLBACK):
+            admitted(what, board(), same)

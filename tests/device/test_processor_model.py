@@ -343,8 +343,10 @@ class Naive:
         if name not in self.trusted:
             raise Hard(Reason.ABORTED)
         self.carried[name].add(self.section)
+        before = copy.deepcopy(self.parameters)
         try:
             self.whole(self.trusted[name])
+            self.parameters = before
         except Soft as failed:
             raise Hard(*failed.args) from None
 
@@ -446,7 +448,8 @@ class Programs:
 
     def index(self) -> SetIndex:
         one = self.random.randrange(self.count)
-        several = tuple(self.random.randrange(self.count) for _ in range(self.random.randint(1, 3)))
+        size = self.random.randint(1, min(3, self.count))
+        several = tuple(self.random.sample(range(self.count), size))
         return SetIndex(self.random.choice((one, one, several, True)))
 
     def parameters(self) -> dict[Parameter, ParameterValue]:
@@ -533,7 +536,7 @@ def alone(seed: int) -> Manifest:
 def with_dependency(seed: int) -> tuple[Manifest, Manifest]:
     """Answer a manifest and the one that it depends on."""
     programs = Programs(seed, 4)
-    below = alone(seed + 1)
+    below = dataclasses.replace(alone(seed + 1), component_id=NAMES[DEPENDENCY])
     name = digest_of(sealed(below, DEPENDENCY_KEY))
     return (
         Manifest(

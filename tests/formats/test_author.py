@@ -196,9 +196,25 @@ def test_a_dependency_has_the_index_of_its_component_or_one_past_the_list(
 def test_a_dependency_in_a_component_that_is_not_listed_or_taken_is_misuse() -> None:
     with misuse():
         dependent('component = ["01"]', more='components = [["00"], ["02"]]')
-    twice = 'component = ["01"]\n[[dependency]]\nfile = "e.suit"\ncomponent = ["01"]'
+
+
+def test_two_dependencies_never_share_a_component() -> None:
+    data = envelopes.seal(crafted_manifest()).encode()
+    given = author.Goods(payloads={"a.bin": facts()}, files={"d.suit": data, "e.suit": data})
+
+    def drafted(other: str) -> manifests.Manifest:
+        place = f'component = ["01"]\n[[dependency]]\nfile = "e.suit"\ncomponent = ["{other}"]'
+        text = DEPENDENT.format(place=place, index=1, more="").replace(
+            '{ dependency = "d.suit" } } }, "directive-fetch"',
+            '{ dependency = "d.suit" } } }, "directive-fetch", '
+            '{ directive-override-parameters = { uri = { dependency = "e.suit" } } }, '
+            '"directive-fetch"',
+        )
+        return manifests.decode(author.drafted(spec(text), TARGET, given).manifest)
+
+    assert len(drafted("02").dependencies) == 2
     with misuse():
-        dependent(twice)
+        drafted("01")
 
 
 def test_a_dependency_that_is_no_envelope_or_not_what_was_signed_is_refused() -> None:
@@ -280,6 +296,13 @@ def test_a_release_that_ships_a_file_twice_or_nothing_is_misuse() -> None:
             author.finalized(release(payloads=payloads), SINGLE, {"a.bin": IMAGE})
     with misuse():
         author.finalized(release(), None, {"a.bin": IMAGE})
+
+
+def test_a_release_without_payloads_is_misuse_even_where_its_manifest_needs_none() -> None:
+    bare = spec('[manifest]\ncomponents = [["00"]]\nvalidate = ["condition-abort"]')
+    author.drafted(bare, TARGET, author.Goods(payloads={}))
+    with misuse():
+        author.released(release(payloads=()), bare, {})
 
 
 def test_the_template_for_one_image_ships_no_second_one() -> None:

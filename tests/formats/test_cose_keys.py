@@ -196,6 +196,11 @@ def test_a_private_or_confused_cose_key_is_no_public_key(parts: cbor.Value) -> N
         read(parts)
 
 
+def test_a_point_that_is_not_on_its_curve_is_no_verification_key() -> None:
+    with misuse():
+        verification_key(cbor.encode({**KEY, -3: bytes(32)}), where="key.cose")
+
+
 def test_a_key_may_say_what_it_is_used_for() -> None:
     assert read({**KEY, 4: (1, 2)}) == read(KEY)
     assert MacKey.from_cose_key(cbor.encode({**MAC, 4: (10,)}), where="key").secret == SECRET

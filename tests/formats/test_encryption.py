@@ -183,6 +183,9 @@ def test_nothing_and_nobody_is_not_encrypted_for() -> None:
     ):
         with misuse():
             sealed(*recipients, plaintext=plaintext)
+    for count in (1, MAX_RECIPIENTS):
+        info, _ = sealed(*[device()] * count)
+        assert len(info.recipients) == count
     assert MAX_RECIPIENTS == 8
 
 

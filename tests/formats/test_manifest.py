@@ -169,6 +169,7 @@ def test_every_member_of_the_drafts_is_either_read_or_refused_as_unsupported() -
         (cbor.encode({2: ((b"\0",),), "4": b""}), Reason.MALFORMED),
         (cbor.encode({2: ()}), Reason.MALFORMED),
         (cbor.encode({2: b"\0"}), Reason.MALFORMED),
+        (cbor.encode({2: {(b"\0",): 0}}), Reason.MALFORMED),
         (cbor.encode({2: (b"\0",)}), Reason.MALFORMED),
         (cbor.encode({2: (("0",),)}), Reason.MALFORMED),
         (cbor.encode({2: ((0,),)}), Reason.MALFORMED),
@@ -222,6 +223,7 @@ def test_a_shared_sequence_may_check_set_choose_and_run() -> None:
         ((12, 1), Reason.WRONG_COMPONENT, "install[0]"),
         ((12, (0, 1)), Reason.WRONG_COMPONENT, "install[0]"),
         ((12, ()), Reason.MALFORMED, "install[0]"),
+        ((12, (0, 0)), Reason.MALFORMED, "install[0]"),
         ((12, False), Reason.MALFORMED, "install[0]"),
         ((12, (True,)), Reason.MALFORMED, "install[0]"),
         ((12, ((0,),)), Reason.MALFORMED, "install[0]"),
@@ -383,6 +385,30 @@ def test_with_two_components_each_sequence_says_first_which_one_it_is_about() ->
     shared = common(components=ids, shared=sequence(1, 15))
     with refused(Reason.MALFORMED, where="common/shared-sequence"):
         decode({3: shared, 7: validate})
+
+
+def test_a_component_listed_twice_is_refused_even_where_each_sequence_names_its_own() -> None:
+    validate = sequence(12, 0, 3, 15)
+    decode({3: common(components=((b"\0",), (b"\1",))), 7: validate})
+    with refused(Reason.MALFORMED):
+        decode({3: common(components=((b"\0",), (b"\0",))), 7: validate})
+
+
+def test_as_many_components_as_the_limit_are_read() -> None:
+    every = tuple((bytes([number]),) for number in range(DEFAULT.components + 1))
+    validate = sequence(12, 0, 3, 15)
+    decode({3: common(components=every[:-1]), 7: validate})
+    with refused(Reason.LIMIT_EXCEEDED):
+        decode({3: common(components=every), 7: validate})
+
+
+def test_a_map_whose_keys_are_a_digest_or_a_wrapper_is_neither() -> None:
+    with refused(Reason.MALFORMED):
+        decode_digest(cbor.encode({-16: 0, bytes(32): 0}))
+    manifest = cbor.encode(crafted.body())
+    wrapper = cbor.encode({crafted.covered(manifest): 0})
+    with refused(Reason.MALFORMED):
+        envelopes.decode(cbor.encode(cbor2.CBORTag(107, {2: wrapper, 3: manifest})))
 
 
 def test_all_components_may_be_named_at_once() -> None:

@@ -158,6 +158,10 @@ def test_any_tag_is_walked_where_any_is_asked_for() -> None:
         pytest.param("8119 00", Reason.MALFORMED, "1", id="cut inside a head"),
         pytest.param("8142 00", Reason.MALFORMED, "1", id="cut inside a string"),
         pytest.param("811c", Reason.MALFORMED, "1", id="reserved"),
+        pytest.param("811c" + "ff" * 16, Reason.MALFORMED, "1", id="a number of 16 bytes"),
+        pytest.param("811f" + "ff" * 128, Reason.MALFORMED, "1", id="indefinite integer"),
+        pytest.param("81df00", Reason.MALFORMED, "1", id="indefinite tag"),
+        pytest.param("81ff", Reason.MALFORMED, "1", id="break"),
         pytest.param("819f ff", Reason.NOT_DETERMINISTIC, "1", id="indefinite"),
         pytest.param("8118 17", Reason.NOT_DETERMINISTIC, "1", id="23 in two bytes"),
         pytest.param("81 1900ff", Reason.NOT_DETERMINISTIC, "1", id="255 in three bytes"),
@@ -195,6 +199,30 @@ def test_no_profile_makes_either_reader_go_as_deep_as_the_stack() -> None:
         for read in (cbor.decode, spans.walk):
             with refused(Reason.LIMIT_EXCEEDED):
                 read(b"\x81" * depth + b"\x00", limits=limits)
+
+
+@given(
+    st.sampled_from(
+        [b"", b"\xd8\x6b", b"\xd2", b"\xd8\x6b\xd2", b"\xd8\x12", b"\xd9\x00\x6b", b"\xc6"]
+    ),
+    st.integers(0, 3),
+    st.sampled_from([b"", b"\x00", b"\x80", b"\xa0", b"\xd8", b"\x00\x00"]),
+    st.integers(0, 4),
+    st.integers(1, 6),
+)
+def test_both_readers_count_a_leading_tag_alike(
+    tag: bytes, arrays: int, last: bytes, depth: int, items: int
+) -> None:
+    agree(tag + b"\x81" * arrays + last, cbor.Limits(depth=depth, items=items))
+
+
+def test_a_leading_tag_uses_up_depth() -> None:
+    for depth, taken in ((0, b"\x00"), (1, b"\xd2\x00"), (2, b"\xd2\x81\x00")):
+        limits = cbor.Limits(depth=depth)
+        assert agree(taken, limits)
+        for read in (cbor.decode, spans.walk):
+            with refused(Reason.LIMIT_EXCEEDED):
+                read(b"\xd2" + taken, tags=TAGS, limits=limits)
 
 
 def test_a_refusal_of_the_second_reader_is_one_of_three_reasons() -> None:

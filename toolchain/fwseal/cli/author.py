@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     _Locked = Mapping[str, tuple[Encrypt, bytes]]
 
 RELEASE = "release"
+_ENVELOPE = bytes.fromhex("d86b")
+"""CBOR tag 107, with which every envelope begins: nothing else is ever overwritten."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,13 +172,20 @@ def _beside(
             hint="--payloads DIR names it" if fetched else "leave out --payloads",
         )
     found = {options.payloads / file: locked[file][1] for file in fetched}
-    read = {path.resolve() for path in inputs}
     for path in (*found, options.output):
-        if path.resolve() in read:
+        if any(files.same(path, one) for one in inputs):
             raise Misuse(f"{path} would be overwritten, and was read", hint="name another place")
+    if files.is_there(options.output) and not _is_envelope(options.output):
+        raise Misuse(
+            f"{options.output} is there and is no envelope", hint="remove it, or name another file"
+        )
     if options.output.resolve() in {path.resolve() for path in found}:
         raise Misuse(f"{options.output} is the place of a payload too", hint="name another")
     return found
+
+
+def _is_envelope(path: Path) -> bool:
+    return files.is_file(path) and files.read(path)[:2] == _ENVELOPE
 
 
 def _signed(draft: Draft, options: argparse.Namespace) -> bytes:
@@ -234,30 +243,24 @@ def _entry(keyring: Keyring, name: str) -> Key:
 
 
 def _write(content: Mapping[Path, bytes]) -> None:
-    """Write every file or none; raises `Unavailable`."""
-    if len(content) == 1:
-        for path, data in content.items():
-            files.write(path, data)
-        return
-    staged = {path: path.with_name(f".{path.name}.staged") for path in content}
-    placed: list[Path] = []
+    """Write every file or none, and keep what stood there; raises `Misuse`, `Unavailable`."""
+    for path in content:
+        if path.is_dir():
+            raise Misuse(f"{project.shown(path)} is a folder", hint="name a file")
+    before = {path: files.read(path) if files.is_there(path) else None for path in content}
+    done: list[Path] = []
     try:
         for path, data in content.items():
-            files.write(staged[path], data)
-        for path, ready in staged.items():
-            ready.replace(path)
-            placed.append(path)
-    except OSError as error:
-        for path in placed:
-            path.unlink()
-        raise Unavailable(
-            f"cannot write {project.shown(path)}: {(error.strerror or 'error').lower()}",
-            hint="check what stands there",
-        ) from None
-    finally:
-        for ready in staged.values():
-            with contextlib.suppress(OSError):
-                ready.unlink()
+            files.write(path, data)
+            done.append(path)
+    except Unavailable:
+        for path in done:
+            old = before[path]
+            if old is None:
+                path.unlink()
+            else:
+                files.write(path, old)
+        raise
 
 
 def _said(draft: Draft, options: argparse.Namespace) -> int:

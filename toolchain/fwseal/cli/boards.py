@@ -44,7 +44,7 @@ class Board:
         slot = self.slots.to_write()
         return Installed(
             sequence_number=self.state.sequence_number(),
-            confirmed=self.slots.confirmed(),
+            confirmed=dict.fromkeys(self.profile.components, self.slots.confirmed()),
             slots=dict.fromkeys(self.profile.components, slot),
         )
 

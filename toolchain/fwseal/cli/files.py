@@ -57,12 +57,23 @@ def reader(folder: Path) -> Callable[[str], bytes]:
     return lambda name: read(folder / name)
 
 
+def same(one: Path, other: Path) -> bool:
+    """Answer whether two paths lead to one file, by whatever links."""
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121 - of names, which may be none
+    except (OSError, ValueError):
+        return False
+
+
 def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all; raises `Unavailable`."""
-    beside = path.with_name(f".{path.name}.new")
+    """Write a file so that it is there whole or not at all; raises `Misuse`, `Unavailable`."""
+    if not path.name or path.is_dir():
+        raise Misuse(f"{str(path)!r} is a folder, or no name at all", hint="name a file")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        # A link that somebody laid there is not followed.
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()

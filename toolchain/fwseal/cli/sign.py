@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,10 @@ def _sign(options: argparse.Namespace) -> int:
     keyring, home = signers.load(options.keyring)
     keys = {role: keyring.for_role(role, line=release.line) for role in roles}
     job, boot = releasedir.job(folder, release), boot_key(keyring, release)
-    if roles:
-        # Whatever a device would refuse is refused here, before any key is touched.
-        last = (keys[signing.RELEASE],) if signing.RELEASE in roles else ()
-        lint.refuse(options, release, job, boot=boot, keys=last)
+    last = (keys[signing.RELEASE],) if signing.RELEASE in roles else ()
+    look = functools.partial(lint.refuse, options, job=job, boot=boot, keys=last)
+    # Whatever a device would refuse is refused here, before any key is touched.
+    envelope = look(release=release) if roles else None
     if options.dry_run:
         lines = [f"{keys[role].label} would sign as {role}" for role in roles] or ["nothing left"]
         would = {"would_sign": {role: keys[role].label for role in roles}}
@@ -66,9 +67,9 @@ def _sign(options: argparse.Namespace) -> int:
             if role == signing.BOOT:
                 grown = signing.sign_boot(release, job.manifest, read=read, signer=signer)
             else:
-                grown = signing.sign_release(
-                    release, job.manifest, read=read, signer=signer, boot=boot
-                )
+                if signing.BOOT in roles or envelope is None:  # the images are others now
+                    envelope = look(release=release)
+                grown = signing.sign_release(release, envelope, signer=signer)
             release = grown.release
             releasedir.grow(folder, release, grown.files)
     signed = [f"{keys[role].label} signed {what}, as {role}" for role in roles]

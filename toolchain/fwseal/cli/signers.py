@@ -48,6 +48,8 @@ def load(named: str | None) -> tuple[Keyring, Path]:
 def of_file(path: Path) -> SoftKey:
     """Answer the signer of a key file that stands in no keyring: its kid is the file's stem."""
     label = path.stem
+    if not label.isprintable():
+        raise Misuse(f"{str(path)!r} gives no key identifier", hint="rename the file")
     return SoftKey(files.read(path), label=KeyLabel(label), kid=Kid(label), where=str(path))
 
 

@@ -62,15 +62,16 @@ is an addition of that draft which its own examples leave out."""
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """What the device holds: the highest number accepted, and the confirmed image's digests.
+    """What the device holds: the highest number accepted, and the confirmed images' digests.
 
-    `confirmed` names one file by every algorithm a manifest may use; None where nobody knows, and
-    then no offer is a retry. `slots` says which slot of a component an update would be written
-    to, `numbers` what was accepted from the dependency kept in a component.
+    `confirmed` names the file of a component by every algorithm a manifest may use; a component
+    that is not in it is known to nobody, and makes no offer a retry. `slots` says which slot of a
+    component an update would be written to, `numbers` what was accepted from the dependency kept
+    in a component.
     """
 
     sequence_number: int | None
-    confirmed: frozenset[Digest] | None = None
+    confirmed: Mapping[ComponentId, frozenset[Digest]] = dataclasses.field(default_factory=dict)
     slots: Mapping[ComponentId, int] = dataclasses.field(default_factory=dict)
     numbers: Mapping[ComponentId, int] = dataclasses.field(default_factory=dict)
 
@@ -139,7 +140,11 @@ def _dependency(
     populated(found.manifest, procedure)
     _not_older(found.manifest, what.numbers.get(component))
     own = found.manifest.component_id
-    if own is not None and component not in (own, place.prefix + own):
+    # Off-spec: trust-domains-12 5.2.1 leaves it out where nothing else needs it; here it ties the
+    # manifest to the component whose number it is compared with.
+    if own is None:
+        raise Refused(Reason.MALFORMED, "it does not say in which component it is kept")
+    if component not in (own, place.prefix + own):
         raise Refused(Reason.LAYERS_DISAGREE, "it says that it is kept in another component")
     instance = dataclasses.replace(place, manifest=found.manifest, integrated=found.integrated)
     _allowed(instance, profile, found.anchors)
@@ -170,8 +175,9 @@ def _newer(manifest: Manifest, profile: DeviceProfile, installed: Installed) -> 
         if profile.equal is Equal.REAPPLY:
             return
         confirmed = installed.confirmed
-        if confirmed is not None and any(
-            not confirmed & wanted for wanted in _wanted(manifest).values()
+        if any(
+            name in confirmed and not confirmed[name] & digests
+            for name, digests in _wanted(manifest).items()
         ):
             return
     raise Refused(
@@ -189,7 +195,7 @@ def _not_older(manifest: Manifest, accepted: int | None) -> None:
         )
 
 
-def _wanted(manifest: Manifest) -> dict[int, set[Digest]]:
+def _wanted(manifest: Manifest) -> dict[ComponentId, set[Digest]]:
     """Answer the image digests that a manifest names for each component, dependencies aside."""
     found: dict[int, set[Digest]] = {}
     everything = tuple(range(len(manifest.components)))
@@ -210,7 +216,11 @@ def _wanted(manifest: Manifest) -> dict[int, set[Digest]]:
     for sequence in (manifest.shared_sequence, *manifest.sequences.values()):
         if isinstance(sequence, tuple):
             walk(sequence, (0,))
-    return {index: one for index, one in found.items() if index not in manifest.dependencies}
+    return {
+        manifest.components[index]: one
+        for index, one in found.items()
+        if index not in manifest.dependencies
+    }
 
 
 def _allowed(instance: Instance, profile: DeviceProfile, anchors: tuple[Anchor, ...]) -> None:

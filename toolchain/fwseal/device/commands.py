@@ -186,11 +186,13 @@ def _image_match(state: State, found: Measured) -> State:
 
 
 def _matched(state: State) -> State:
+    component = state.frame.component
+    state = dataclasses.replace(state, matched=state.matched | {component})
     # An update owes it to validate, which runs before every invocation; what load writes comes
     # behind validate, and is checked where it is.
     if state.procedure is Procedure.UPDATE and state.key is not ManifestKey.VALIDATE:
         return state
-    return dataclasses.replace(state, unmatched=state.unmatched - {state.frame.component})
+    return dataclasses.replace(state, unmatched=state.unmatched - {component})
 
 
 def _manifest_match(state: State, found: Loaded) -> State:
@@ -321,6 +323,8 @@ def _write(state: State) -> tuple[State, Effect]:
 def _invoke(state: State) -> tuple[State, Effect]:
     # SUIT manifest-37 6.3: nothing is invoked that is not validated, dependencies included.
     validated(state)
+    if state.frame.component not in state.matched:
+        raise Refused(Reason.CONDITION_FAILED, "the component to be invoked was never validated")
     processed(state, state.what.root, (ManifestKey.VALIDATE, ManifestKey.LOAD))
     arguments = _parameter(state, Parameter.INVOKE_ARGS)
     return state, Invoke(
@@ -334,6 +338,7 @@ def _wrote(state: State) -> State:
     component = state.frame.component
     return dataclasses.replace(
         _forgotten(state, component),
+        matched=state.matched - {component},
         written=state.written if _is_dependency(state) else state.written | {component},
         unmatched=state.unmatched | {component},
     )
@@ -364,6 +369,7 @@ def _swapped(state: State) -> State:
     return _wrote(
         dataclasses.replace(
             _forgotten(state, source),
+            matched=state.matched - {source},
             written=frozenset(other.get(one, one) for one in state.written),
             unmatched=(state.unmatched - {source}) | owed,
         )
@@ -428,6 +434,7 @@ def entered(state: State, instance: Instance) -> State:
         steps=steps,
         name=f"{place}{spelled(state.key)}",
         indices=(0,),
+        saved=state.parameters,
     )
     shared = dataclasses.replace(
         section,

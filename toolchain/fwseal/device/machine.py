@@ -176,6 +176,7 @@ class State:
     )
     written: frozenset[ComponentId] = frozenset()
     unmatched: frozenset[ComponentId] = frozenset()
+    matched: frozenset[ComponentId] = frozenset()
     sources: frozenset[ComponentId] = frozenset()
     targets: frozenset[ComponentId] = frozenset()
     invoked: bool = False

@@ -7,11 +7,12 @@ import enum
 import uuid
 from typing import TYPE_CHECKING
 
+from fwseal.base.cbor import DEEPEST
 from fwseal.base.errors import Misuse
 from fwseal.base.ids import ComponentId, Kid, plain_name
 from fwseal.cose.algorithms import TABLE, Algorithm, algorithm_named
 from fwseal.cose.keys import verification_key
-from fwseal.suit.authenticate import Anchor
+from fwseal.suit.authenticate import DEPENDENCY, Anchor
 from fwseal.suit.limits import Limits
 
 if TYPE_CHECKING:
@@ -156,7 +157,16 @@ def _component_id(parts: tuple[str, ...], entry: Table) -> ComponentId:
 def _limits(table: Table) -> Limits:
     settable = [field.name for field in dataclasses.fields(Limits) if field.init]
     named = {name: name.replace("_", "-") for name in settable}
-    return Limits(**{name: table.uint(key) for name, key in named.items() if table.has(key)})
+    found = {name: table.uint(key) for name, key in named.items() if table.has(key)}
+    for name, value in found.items():
+        most = _DEEPEST.get(name, value)
+        if not 0 < value <= most:
+            raise table.misuse(f"{named[name]} must be 1 to {most}" if value else "a limit of 0")
+    return Limits(**found)
+
+
+_DEEPEST = {"depth": DEEPEST, "nesting": 32, "dependency_depth": 16}
+"""What is read by recursion has an end, whatever a profile says."""
 
 
 def _anchor(entry: Table, read: Callable[[str], bytes]) -> Anchor:
@@ -175,6 +185,11 @@ def _anchor(entry: Table, read: Callable[[str], bytes]) -> Anchor:
     )
     if limited and not anchor.components:
         raise entry.misuse("components names none", hint="left out, it means all of them")
+    if DEPENDENCY in anchor.roles and not limited:
+        raise entry.misuse(
+            "an anchor for dependencies says which components it may speak of",
+            hint='components = ["01"]',
+        )
     entry.done()
     return anchor
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from fwseal.base.digest import Digest, DigestAlgorithm, Hash
+from fwseal.base.errors import Refused
 from fwseal.base.ids import Uri
 from fwseal.base.ports import NotThere
+from fwseal.base.reasons import Reason
 from fwseal.device import admission
 from fwseal.device.effects import Measured
 from fwseal.suit.labels import Command
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 MAX_PAYLOAD = 1 << 32
 """Bytes of a payload that are read where neither manifest nor storage sets a limit (4 GiB)."""
 
+MAX_COPIES = 32
+"""How often a desk fetches through: each copy of a copy reads the one before."""
 
 Content = Callable[[], "Iterator[bytes]"]
 """What a component is written with, from the beginning each time it is called."""
@@ -81,6 +85,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._seen: dict[ComponentId, _Seen] = {}
+        self._depth = 0
 
     def capacity(self, component: ComponentId) -> int:  # noqa: ARG002 - as any desk
         """Answer what no device has."""
@@ -92,7 +97,8 @@ class Scratch:
 
     def begin(self, component: ComponentId, again: Content) -> None:
         """Start the component's hash."""
-        self._seen[component] = _Seen(again=again)
+        self._seen[component] = _Seen(again=again, depth=self._depth)
+        self._depth = 0
 
     def append(self, component: ComponentId, data: bytes) -> None:
         """Hash the next bytes."""
@@ -104,6 +110,9 @@ class Scratch:
         """Answer what was seen, fetched once more."""
         if component not in self._seen:
             raise NotThere(Uri("/".join(part.hex() for part in component)))
+        self._depth = self._seen[component].depth + 1
+        if self._depth > MAX_COPIES:
+            raise Refused(Reason.LIMIT_EXCEEDED, f"a copy of a copy, more than {MAX_COPIES} deep")
         return self._seen[component].again
 
     def swap(self, one: ComponentId, other: ComponentId) -> None:
@@ -132,6 +141,7 @@ class _Seen:
     """One component of a desk: how to have its bytes again, their number, and their hash."""
 
     again: Content
+    depth: int
     size: int = 0
     sha256: Hash = dataclasses.field(default_factory=DigestAlgorithm.SHA256.new)
 

@@ -68,16 +68,12 @@ def sign_boot(
     )
 
 
-def sign_release(
-    release: Release,
-    spec: author.Spec | None,
-    *,
-    read: Callable[[str], bytes],
-    signer: Signer,
-    boot: PublicKey | None,
-) -> Grown:
-    """Answer the release with its envelope, signed; raises as `unsigned`, and `Unavailable`."""
-    return _grown(release, signed(unsigned(release, spec, read=read, boot=boot), signer))
+def sign_release(release: Release, envelope: Envelope, *, signer: Signer) -> Grown:
+    """Answer the release with its envelope, signed; `envelope` is what `unsigned` answered.
+
+    What is signed is what was looked at, whatever became of the files since. Raises `Unavailable`.
+    """
+    return _grown(release, signed(envelope, signer))
 
 
 def attach_release(release: Release, envelope: Envelope, *, key: Key, signature: bytes) -> Grown:

@@ -240,8 +240,8 @@ def _index(value: cbor.Value, indices: frozenset[int]) -> int | tuple[int, ...]:
         if one not in indices:
             raise Refused(Reason.WRONG_COMPONENT, f"component index {one} names no component")
         found.append(one)
-    if not found:
-        raise Refused(Reason.MALFORMED, "an empty list of component indices")
+    if not found or len(set(found)) != len(found):
+        raise Refused(Reason.MALFORMED, "component indices are one or more, each once")
     return tuple(found) if isinstance(value, tuple) else found[0]
 
 
