@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import projects
+from fwseal.base.errors import FwsealError
 from fwseal.build import sandbox
 from fwseal.cli import files, main
 from needs import absent, need_program
@@ -133,7 +134,12 @@ def test_a_file_where_a_folder_should_be_is_unavailable(shop: Path) -> None:
     here("build", RECIPE, "-o", "loop/x", cwd=shop, code=3)
     here("build", RECIPE, "-o", "loop", cwd=shop, code=2)
     author = ("author", RECIPE, "--key", FILE_KEY, "--payload", f"{URI}={PROFILE}")
-    here(*author, "-o", "build", cwd=shop, code=3)
+    here(*author, "-o", "build", cwd=shop, code=2)
+    here(*author, "-o", "", cwd=shop, code=2)
+    for precious in (FILE_KEY.removeprefix("file:"), PROFILE, "fwseal.toml", RECIPE):
+        kept = (shop / precious).read_bytes()
+        here(*author, "-o", precious, cwd=shop, code=2)
+        assert (shop / precious).read_bytes() == kept
     here(*author, "-o", "n" * 300, cwd=shop, code=3)
     here("build", RECIPE, "-o", "n" * 300, cwd=shop, code=3)
 
@@ -272,8 +278,9 @@ def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
     place = tmp_path / "x"
     place.mkdir()
     (place / "kept").write_bytes(b"1")
-    with pytest.raises(Exception, match="cannot write"):
-        files.write(place, b"data")
+    for name in (place, tmp_path / ("n" * 300)):
+        with pytest.raises(FwsealError):
+            files.write(name, b"data")
     assert projects.files(tmp_path) == {"x/kept": b"1"}
 
 

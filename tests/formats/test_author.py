@@ -98,6 +98,12 @@ def test_a_file_that_a_recipe_names_and_nobody_handed_in_is_misuse() -> None:
         install('{ directive-override-parameters = { content = { file = "b.bin" } } }')
 
 
+def test_an_empty_text_is_no_branch_of_try_each() -> None:
+    assert install('{ directive-try-each = [["condition-abort"], []] }')
+    with misuse():
+        install('{ directive-try-each = [["condition-abort"], ""] }')
+
+
 def test_a_payload_that_is_shipped_and_never_fetched_is_misuse() -> None:
     two = author.Goods(payloads={"a.bin": facts(), "b.bin": facts("5/b.bin")})
     with misuse():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats.crafted import DIGEST, FETCH, UUID5, Body, body, common, sequence
+from formats.crafted import DIGEST, FETCH, UUID5, Body, body, common, covered, sequence
 from formats.refusals import reason_of, refused
 from fwseal.base import cbor
 from fwseal.base.errors import Refused
@@ -36,6 +36,7 @@ from fwseal.suit.sequence import (
     SetIndex,
     decode_sequence,
 )
+from fwseal.suit.values import decode_digest
 
 INFO = Encrypt(
     algorithm=ContentAlgorithm.A128GCM,
@@ -405,8 +406,8 @@ def test_as_many_components_as_the_limit_are_read() -> None:
 def test_a_map_whose_keys_are_a_digest_or_a_wrapper_is_neither() -> None:
     with refused(Reason.MALFORMED):
         decode_digest(cbor.encode({-16: 0, bytes(32): 0}))
-    manifest = cbor.encode(crafted.body())
-    wrapper = cbor.encode({crafted.covered(manifest): 0})
+    manifest = cbor.encode(body())
+    wrapper = cbor.encode({covered(manifest): 0})
     with refused(Reason.MALFORMED):
         envelopes.decode(cbor.encode(cbor2.CBORTag(107, {2: wrapper, 3: manifest})))
 

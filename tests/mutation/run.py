@@ -231,7 +231,10 @@ def replaced(mutant: Mutant) -> bool:
         if isinstance(one, FunctionType) and one.__code__.co_filename == str(mutant.path):
             code = wanted.get((one.__code__.co_qualname, one.__code__.co_firstlineno))
             if code is not None:
-                one.__code__ = code
+                try:
+                    one.__code__ = code
+                except ValueError:
+                    continue  # a closure that holds another number of names
                 found = True
     return found
 

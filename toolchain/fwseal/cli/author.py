@@ -245,7 +245,7 @@ def _entry(keyring: Keyring, name: str) -> Key:
 def _write(content: Mapping[Path, bytes]) -> None:
     """Write every file or none, and keep what stood there; raises `Misuse`, `Unavailable`."""
     for path in content:
-        if path.is_dir():
+        if files.is_folder(path):
             raise Misuse(f"{project.shown(path)} is a folder", hint="name a file")
     before = {path: files.read(path) if files.is_there(path) else None for path in content}
     done: list[Path] = []

@@ -21,6 +21,11 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for some names
 
 
+def is_folder(path: Path) -> bool:
+    """Answer whether there is a folder; no for a name that no folder can have."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for some names
+
+
 def is_there(path: Path) -> bool:
     """Answer whether anything stands at a path, a dangling link included."""
     return os.path.lexists(path)
@@ -67,7 +72,7 @@ def same(one: Path, other: Path) -> bool:
 
 def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that it is there whole or not at all; raises `Misuse`, `Unavailable`."""
-    if not path.name or path.is_dir():
+    if not path.name or is_folder(path):
         raise Misuse(f"{str(path)!r} is a folder, or no name at all", hint="name a file")
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:

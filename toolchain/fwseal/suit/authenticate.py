@@ -15,9 +15,7 @@ from fwseal.base.reasons import Reason
 from fwseal.cose.algorithms import registered
 from fwseal.cose.messages import Block, decode_block
 from fwseal.suit import manifest as manifests
-from fwseal.suit.labels import Parameter
 from fwseal.suit.limits import DEFAULT, Limits
-from fwseal.suit.sequence import Override, SetParameters
 from fwseal.suit.severing import attached
 
 if TYPE_CHECKING:
@@ -156,11 +154,9 @@ def _nothing_rides_along(manifest: Manifest, envelope: Envelope) -> None:
     # A payload whose sequence was severed and is not here is named by nothing that can be read.
     if not envelope.integrated:
         return
-    uris = {
-        step.parameters.get(Parameter.URI)
-        for step in manifest.steps()
-        if isinstance(step, Override | SetParameters)
-    }
+    from fwseal.suit.reach import fetched  # few envelopes carry any
+
+    uris = fetched(manifest)
     for uri in envelope.integrated:
         if uri not in uris:
-            raise Refused(Reason.MALFORMED, f"integrated payload {uri!r} is named by no command")
+            raise Refused(Reason.MALFORMED, f"integrated payload {uri!r} is fetched by no command")
