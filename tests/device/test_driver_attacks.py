@@ -288,7 +288,9 @@ def test_dependency_inside_the_envelope_brings_its_own_payload() -> None:
 
 def test_payload_of_a_dependent_is_none_of_its_dependency_s() -> None:
     bare = sealed(BELOW, DEPENDENCY_KEY)
-    envelope = sealed(depends(bare, SetIndex(0), put(uri="#radio")),
+    root = depends(bare, SetIndex(0), put(uri="#radio"))
+    own = {**root.sequences, ManifestKey.INSTALL: (*USUAL, SetIndex(0), FETCH)}
+    envelope = sealed(dataclasses.replace(root, sequences=own),
                       integrated={"#below": bare, "#radio": PLAIN})  # fmt: skip
     with refused(Reason.PAYLOAD_MISSING):
         offer(envelope, {})

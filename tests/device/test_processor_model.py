@@ -592,7 +592,7 @@ def told(effects: list[Effect]) -> Log:
     return found
 
 
-MANY = settings(max_examples=500, deadline=None, database=None)
+MANY = settings(max_examples=200, deadline=None, database=None)
 SEEDS = st.integers(0, 2**32)
 
 

@@ -112,7 +112,9 @@ def steps(
         st.builds(Plain, st.sampled_from(allowed), st.integers(0, 15))
         | st.builds(
             SetIndex,
-            listed | st.just(True) | st.lists(listed, min_size=1, max_size=3).map(tuple),
+            listed
+            | st.just(True)
+            | st.lists(listed, min_size=1, max_size=3, unique=True).map(tuple),
         )
         | st.builds(Override, assigned)
     )

@@ -264,7 +264,7 @@ def test_an_integrated_payload_that_set_parameters_or_a_shared_sequence_names_is
     key: SoftKey,
 ) -> None:
     shared = crafted.common(shared=sequence(20, {21: "#image"}))
-    for changes in ({20: sequence(19, {21: "#image"}, 21, 2)}, {3: shared}):
+    for changes in ({20: sequence(19, {21: "#image"}, 21, 2)}, {3: shared, 20: sequence(21, 2)}):
         data = crafted.signed(key, cbor.encode(body(changes)), extra={"#image": IMAGE})
         assert crafted.accept(data, key).integrated == {"#image": IMAGE}
 
