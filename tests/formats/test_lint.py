@@ -39,7 +39,7 @@ COPY = Plain(Command.DIRECTIVE_COPY, 2)
 SWAP = Plain(Command.DIRECTIVE_SWAP, 2)
 SOFT = Override({Parameter.SOFT_FAILURE: True})
 HARD = Override({Parameter.SOFT_FAILURE: False})
-SHARED_OK: Sequence = (IDENTITY, VENDOR_OK, CLASS_OK, IMAGE)
+SHARED_OK: Sequence = (SetIndex(True), IDENTITY, VENDOR_OK, CLASS_OK, SetIndex(0), IMAGE)
 
 INSTALL, FETCHED, VERIFIED = (
     ManifestKey.INSTALL, ManifestKey.PAYLOAD_FETCH, ManifestKey.CANDIDATE_VERIFICATION,
@@ -122,6 +122,17 @@ def test_remedy_for_rollback_names_the_lowest_number_that_will_do() -> None:
 )
 def test_vendor_and_class_must_be_asked_in_any_case(shared: Sequence, missing: int) -> None:
     assert found(FETCH, MATCH, shared=shared) == unchecked(*[SHARED] * missing)
+
+
+def test_vendor_and_class_are_asked_for_each_component_that_is_written() -> None:
+    first = (SetIndex(0), IDENTITY, VENDOR_OK, CLASS_OK)
+    write: Sequence = (SetIndex(1), FETCH, MATCH)
+    assert found(*write, shared=first) == unchecked(SHARED, SHARED)
+    assert found(RunSequence(write), shared=first) == unchecked(SHARED, SHARED)
+    assert found(*write, shared=(SetIndex((0, 1)), *first[1:])) == []
+    assert found(*write, shared=(*first, SetIndex(1), VENDOR_OK)) == unchecked(SHARED)
+    assert found(SetIndex(1), FETCH, INTEGRITY, shared=first, dependencies=(1,)) == []
+    assert found(SetIndex(2), MATCH, shared=first) == []
 
 
 # Writes
@@ -281,7 +292,9 @@ def test_image_digest_by_set_parameters_is_for_dependencies_alone() -> None:
     assert found(nested) == unchecked("install[0][0]")
     both = {ManifestKey.VALIDATE: (MATCH,)}
     shared = (*SHARED_OK, weak)
-    assert found(FETCH, MATCH, shared=shared, sequences=dict(both)) == unchecked(f"{SHARED}[4]")
+    assert found(FETCH, MATCH, shared=shared, sequences=dict(both)) == unchecked(
+        f"{SHARED}[{len(SHARED_OK)}]"
+    )
 
 
 # Findings

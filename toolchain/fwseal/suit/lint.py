@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import REASONS, Reason
 from fwseal.suit.labels import Command, ManifestKey, Parameter, spelled
-from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
+from fwseal.suit.sequence import (
+    Override,
+    Plain,
+    RunSequence,
+    SetIndex,
+    SetParameters,
+    TryEach,
+    nested,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,29 +84,63 @@ def _older(manifest: Manifest, above: int | None) -> Iterator[Finding]:
 
 
 def _anonymous(manifest: Manifest) -> Iterator[Finding]:
-    # SUIT manifest-37 6.2: the shared sequence SHOULD check vendor and class before all else.
-    asked = set(_unconditional(manifest.shared_sequence))
+    # SUIT manifest-37 6.2: the shared sequence SHOULD check vendor and class before all else; a
+    # component may be another processor's, with identifiers of its own (8.4.9.1).
+    everything = tuple(sorted(manifest.common.indices))
+    asked = set(_unconditional(manifest.shared_sequence, (0,), everything))
+    written = {
+        index
+        for sequence in manifest.sequences.values()
+        if isinstance(sequence, tuple)
+        for index in _written(sequence, (0,), everything)
+    } - manifest.dependencies.keys()
     for condition in (
         Command.CONDITION_VENDOR_IDENTIFIER,
         Command.CONDITION_CLASS_IDENTIFIER,
     ):
-        if condition not in asked:
-            name = spelled(condition)
+        there = {index for command, index in asked if command is condition}
+        name, missing = spelled(condition), sorted(written - there)
+        if missing or not there:
+            whose = f" for component {missing[0]}" if there else ""
             yield Finding(
                 reason=Reason.UNCHECKED,
                 where=SHARED,
-                message=f"{name} is not asked in any case",
-                remedy=f"add {name} to shared-sequence, outside of try-each and of what is soft",
+                message=f"{name} is not asked in any case{whose}",
+                remedy=f"add {name}{whose} to shared-sequence, outside of try-each and of what is "
+                "soft",
             )
 
 
-def _unconditional(sequence: Sequence) -> Iterator[Command]:
-    """Answer the commands of a sequence that nothing can skip, and whose failure counts."""
+def _chosen(step: SetIndex, everything: tuple[int, ...]) -> tuple[int, ...]:
+    if step.index is True:
+        return everything
+    return step.index if isinstance(step.index, tuple) else (step.index,)
+
+
+def _unconditional(
+    sequence: Sequence, indices: tuple[int, ...], everything: tuple[int, ...]
+) -> Iterator[tuple[Command, int]]:
+    """Answer the commands of a sequence that nothing can skip, for each component they are for."""
     for step in sequence:
-        if isinstance(step, Plain):
-            yield step.command
+        if isinstance(step, SetIndex):
+            indices = _chosen(step, everything)
+        elif isinstance(step, Plain):
+            yield from ((step.command, index) for index in indices)
         elif isinstance(step, RunSequence) and not _soft(step.steps):
-            yield from _unconditional(step.steps)
+            yield from _unconditional(step.steps, indices, everything)
+
+
+def _written(
+    sequence: Sequence, indices: tuple[int, ...], everything: tuple[int, ...]
+) -> Iterator[int]:
+    """Answer the components that a sequence writes, whatever branch is taken."""
+    for step in sequence:
+        if isinstance(step, SetIndex):
+            indices = _chosen(step, everything)
+        elif isinstance(step, Plain) and step.command in _WRITES | _MOVES:
+            yield from indices
+        for inner in nested(step):
+            yield from _written(inner, indices, everything)
 
 
 def _soft(sequence: Sequence) -> bool:
@@ -224,7 +266,7 @@ class _Walk:
         for position, step in enumerate(steps):
             here = dataclasses.replace(place, name=f"{place.name}[{position}]")
             if isinstance(step, SetIndex):
-                indices = self._indices(step)
+                indices = _chosen(step, self._all)
             elif isinstance(step, RunSequence):
                 inner = dataclasses.replace(here, counts=here.counts and not _soft(step.steps))
                 known = self._sequence(step.steps, indices, known, inner)
@@ -234,11 +276,6 @@ class _Walk:
                 for index in indices:
                     known = self._step(step, index, known, here)
         return known
-
-    def _indices(self, step: SetIndex) -> tuple[int, ...]:
-        if step.index is True:
-            return self._all
-        return step.index if isinstance(step.index, tuple) else (step.index,)
 
     def _tried(
         self, step: TryEach, indices: tuple[int, ...], known: _Known, place: _Place
