@@ -123,7 +123,9 @@ def seeds() -> dict[str, bytes]:
             manifest({**validate, 20: wrap(20, {12: False}, 32, wrap(12, 0, 3, 15))})
         ),
         "device": envelope(manifest({**validate, 20: wrap(20, {24: VENDOR}, 24, 15, 14, 15)})),
-        "late": envelope(manifest({**validate, 20: wrap(19, {21: "#image", 22: 0}, 6, 15)}), image),
+        "late": envelope(
+            manifest({**validate, 20: wrap(19, {21: "#image", 22: 0}, 21, 2, 6, 15)}), image
+        ),
     }
     for name, info in (("ctr", ctr), ("gcm", gcm), ("ecdh", ecdh)):
         install = wrap(20, {19: cbor2.dumps(info), 21: "#image"}, 21, 2, 3, 15)
