@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "toolchain/fwseal"
 SCOPE = (
     "base/cbor.py", "base/spans.py", "cose/*.py", "suit/*.py", "device/admission*.py",
-    "device/commands*.py", "device/driver*.py", "device/effects*.py", "device/machine*.py",
-    "device/processor*.py", "device/storage*.py",
+    "device/commands*.py", "device/conditions*.py", "device/directives*.py", "device/driver*.py",
+    "device/effects*.py", "device/machine*.py", "device/processor*.py", "device/storage*.py",
 )  # fmt: skip
 """What must refuse, and what must be noticed where it does not; each pattern names a file."""
 TESTS = ("tests/formats", "tests/device")

@@ -203,8 +203,7 @@ def _wanted(manifest: Manifest) -> dict[ComponentId, set[Digest]]:
     def walk(sequence: Sequence, indices: tuple[int, ...]) -> None:
         for step in sequence:
             if isinstance(step, SetIndex):
-                one = step.index
-                indices = everything if one is True else one if isinstance(one, tuple) else (one,)
+                indices = step.among(everything)
             elif isinstance(step, Override | SetParameters):
                 digest = step.parameters.get(Parameter.IMAGE_DIGEST)
                 if isinstance(digest, Digest):

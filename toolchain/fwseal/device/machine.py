@@ -9,8 +9,9 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING
 
+from fwseal.base.digest import Digest
 from fwseal.base.errors import Refused
-from fwseal.suit.labels import ManifestKey
+from fwseal.suit.labels import ManifestKey, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fwseal.base.ids import ComponentId
     from fwseal.device.profile import DeviceProfile
     from fwseal.suit.authenticate import Anchor
-    from fwseal.suit.labels import Command, Parameter
+    from fwseal.suit.labels import Command
     from fwseal.suit.manifest import Manifest
     from fwseal.suit.sequence import ParameterValue, Sequence
 
@@ -201,6 +202,27 @@ class State:
     def of(self, component: ComponentId) -> Known:
         """Answer the parameters of a component (SUIT manifest-37 6.4)."""
         return self.parameters.get(component, {})
+
+    def parameter(self, parameter: Parameter) -> object:
+        """Answer what the current component was told, or None."""
+        return self.of(self.frame.component).get(parameter)
+
+    @property
+    def size(self) -> int | None:
+        """Answer how many bytes the current component's image has, where that was told."""
+        size = self.parameter(Parameter.IMAGE_SIZE)
+        return size if isinstance(size, int) else None
+
+    @property
+    def digest(self) -> Digest | None:
+        """Answer the current component's image digest, where that was told."""
+        digest = self.parameter(Parameter.IMAGE_DIGEST)
+        return digest if isinstance(digest, Digest) else None
+
+    @property
+    def is_dependency(self) -> bool:
+        """Answer whether the current component holds a dependency's envelope."""
+        return self.frame.index in self.frame.instance.manifest.dependencies
 
     def with_frame(self, frame: Frame) -> State:
         """Answer the state with another innermost frame in the place of the one it has."""

@@ -1,7 +1,8 @@
 """A manifest is carried out as a pure machine: one effect out, one event in, until it is done.
 
 `start` and `step` walk the sequences; nothing here touches the world, and payloads never pass
-through. The values are in `machine`, the commands in `commands`, the way in is `admission`.
+through. The values are in `machine`, the commands in `conditions` and `directives`, the way in is
+`admission`.
 
 draft-ietf-suit-manifest-37 6.4 to 6.7, 8.4.10.2, 8.4.10.8.
 """
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.device.admission import populated
-from fwseal.device.commands import complete, entered, perform, processed, validated
+from fwseal.device.commands import complete, perform
+from fwseal.device.directives import entered, processed, validated
 from fwseal.device.effects import Effect, Event, Finish
 from fwseal.device.machine import Failed, Frame, Kind, Procedure, State
 from fwseal.suit.labels import Parameter
@@ -124,18 +126,11 @@ def _indexed(state: State, command: SetIndex) -> State:
     if frame.fixed:
         # SUIT manifest-37 6.7: such a sequence is for the components it was started with.
         raise Refused(Reason.ABORTED, "the component index may not be set again here")
-    indices = (
-        frame.instance.indices()
-        if index is True
-        else index
-        if isinstance(index, tuple)
-        else (index,)
-    )
     return _barrier(
         state.with_frame(
             dataclasses.replace(
                 frame,
-                indices=indices,
+                indices=command.among(frame.instance.indices()),
                 several=index is True or isinstance(index, tuple),
                 every=index is True,
                 position=frame.position + 1,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from fwseal.base.digest import Digest, DigestAlgorithm, Hash
+from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused
 from fwseal.base.ids import Uri
 from fwseal.base.ports import NotThere
@@ -85,39 +84,47 @@ class Scratch:
 
     def __init__(self) -> None:
         self._seen: dict[ComponentId, _Seen] = {}
-        self._depth = 0
+        self._open = 0
 
     def capacity(self, component: ComponentId) -> int:  # noqa: ARG002 - as any desk
         """Answer what no device has."""
         return MAX_PAYLOAD
 
-    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002
+    def holds(self, component: ComponentId, size: int, digest: Digest) -> bool:  # noqa: ARG002 - as above
         """Answer no: nothing is kept."""
         return False
 
     def begin(self, component: ComponentId, again: Content) -> None:
         """Start the component's hash."""
-        self._seen[component] = _Seen(again=again, depth=self._depth)
-        self._depth = 0
+        self._seen[component] = _Seen(again, DigestAlgorithm.SHA256)
 
     def append(self, component: ComponentId, data: bytes) -> None:
         """Hash the next bytes."""
-        seen = self._seen[component]
-        seen.size += len(data)
-        seen.sha256.update(data)
+        self._seen[component].update(data)
 
     def read(self, component: ComponentId) -> Content:
         """Answer what was seen, fetched once more."""
         if component not in self._seen:
             raise NotThere(Uri("/".join(part.hex() for part in component)))
-        self._depth = self._seen[component].depth + 1
-        if self._depth > MAX_COPIES:
-            raise Refused(Reason.LIMIT_EXCEEDED, f"a copy of a copy, more than {MAX_COPIES} deep")
-        return self._seen[component].again
+        again = self._seen[component].again
+
+        def content() -> Iterator[bytes]:
+            if self._open == MAX_COPIES:
+                raise Refused(
+                    Reason.LIMIT_EXCEEDED, f"a copy of a copy, more than {MAX_COPIES} deep"
+                )
+            self._open += 1
+            try:
+                yield from again()
+            finally:
+                self._open -= 1
+
+        return content
 
     def swap(self, one: ComponentId, other: ComponentId) -> None:
         """Exchange what was seen."""
-        self.read(one), self.read(other)
+        for component in (one, other):
+            self.read(component)
         self._seen[one], self._seen[other] = self._seen[other], self._seen[one]
 
     def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:
@@ -125,25 +132,29 @@ class Scratch:
         seen = self._seen.get(component)
         if seen is None:
             return Measured(0, Digest.of(b"", algorithm))
-        running = seen.sha256
-        if algorithm is not DigestAlgorithm.SHA256:  # rare, and worth a second reading
-            running = algorithm.new()
+        if algorithm is not seen.algorithm:  # rare, and worth a second reading
+            seen = _Seen(seen.again, algorithm)
             for piece in seen.again():
-                running.update(piece)
-        return Measured(seen.size, Digest(algorithm=algorithm, value=running.digest()))
+                seen.update(piece)
+        return Measured(seen.size, Digest(algorithm=algorithm, value=seen.running.digest()))
 
     def finish(self, components: tuple[ComponentId, ...]) -> None:
         """Keep nothing."""
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
 class _Seen:
     """One component of a desk: how to have its bytes again, their number, and their hash."""
 
-    again: Content
-    depth: int
-    size: int = 0
-    sha256: Hash = dataclasses.field(default_factory=DigestAlgorithm.SHA256.new)
+    def __init__(self, again: Content, algorithm: DigestAlgorithm) -> None:
+        self.again = again
+        self.algorithm = algorithm
+        self.running = algorithm.new()
+        self.size = 0
+
+    def update(self, data: bytes) -> None:
+        """Count and hash the next bytes."""
+        self.size += len(data)
+        self.running.update(data)
 
 
 class SlotStorage:
@@ -175,12 +186,12 @@ class SlotStorage:
             self._size = size
         return found
 
-    def begin(self, component: ComponentId, again: Content) -> None:  # noqa: ARG002
+    def begin(self, component: ComponentId, again: Content) -> None:  # noqa: ARG002 - one component, and it is kept
         """Erase the slot that is not needed to boot."""
         self._slots.erase(self._slot)
         self._size = 0
 
-    def append(self, component: ComponentId, data: bytes) -> None:  # noqa: ARG002
+    def append(self, component: ComponentId, data: bytes) -> None:  # noqa: ARG002 - one component
         """Program the next bytes."""
         self._slots.write(self._slot, self._size, data)
         self._size += len(data)
@@ -193,7 +204,7 @@ class SlotStorage:
         """Exchange nothing."""
         self.read(one)
 
-    def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:  # noqa: ARG002
+    def measure(self, component: ComponentId, algorithm: DigestAlgorithm) -> Measured:  # noqa: ARG002 - one component
         """Answer what the flash holds."""
         return Measured(self._size, self._slots.digest(self._slot, self._size, algorithm))
 

@@ -111,19 +111,13 @@ def _anonymous(manifest: Manifest) -> Iterator[Finding]:
             )
 
 
-def _chosen(step: SetIndex, everything: tuple[int, ...]) -> tuple[int, ...]:
-    if step.index is True:
-        return everything
-    return step.index if isinstance(step.index, tuple) else (step.index,)
-
-
 def _unconditional(
     sequence: Sequence, indices: tuple[int, ...], everything: tuple[int, ...]
 ) -> Iterator[tuple[Command, int]]:
     """Answer the commands of a sequence that nothing can skip, for each component they are for."""
     for step in sequence:
         if isinstance(step, SetIndex):
-            indices = _chosen(step, everything)
+            indices = step.among(everything)
         elif isinstance(step, Plain):
             yield from ((step.command, index) for index in indices)
         elif isinstance(step, RunSequence) and not _soft(step.steps):
@@ -136,7 +130,7 @@ def _written(
     """Answer the components that a sequence writes, whatever branch is taken."""
     for step in sequence:
         if isinstance(step, SetIndex):
-            indices = _chosen(step, everything)
+            indices = step.among(everything)
         elif isinstance(step, Plain) and step.command in _WRITES | _MOVES:
             yield from indices
         for inner in nested(step):
@@ -266,7 +260,7 @@ class _Walk:
         for position, step in enumerate(steps):
             here = dataclasses.replace(place, name=f"{place.name}[{position}]")
             if isinstance(step, SetIndex):
-                indices = _chosen(step, self._all)
+                indices = step.among(self._all)
             elif isinstance(step, RunSequence):
                 inner = dataclasses.replace(here, counts=here.counts and not _soft(step.steps))
                 known = self._sequence(step.steps, indices, known, inner)

@@ -42,7 +42,7 @@ class _Walk:
         for step in sequence:
             match step:
                 case SetIndex():
-                    indices = self._named(step)
+                    indices = step.among(self._indices)
                 case Override() | SetParameters():
                     _set(uris, step, indices)
                 case Plain():
@@ -54,11 +54,6 @@ class _Walk:
                         for branch in inner:
                             uris = _either(uris, self.through(branch or (), (one,), uris))
         return uris
-
-    def _named(self, step: SetIndex) -> tuple[int, ...]:
-        if step.index is True:
-            return self._indices
-        return step.index if isinstance(step.index, tuple) else (step.index,)
 
 
 def _set(uris: _Uris, step: Override | SetParameters, indices: tuple[int, ...]) -> None:

@@ -50,6 +50,12 @@ class SetIndex:
 
     index: int | tuple[int, ...]
 
+    def among(self, every: tuple[int, ...]) -> tuple[int, ...]:
+        """Answer the indices that it sets, in order, where these are all there are."""
+        if self.index is True:
+            return every
+        return self.index if isinstance(self.index, tuple) else (self.index,)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Override:
