@@ -702,6 +702,20 @@ def test_dependency_of_two_dependents_is_checked_for_each_and_counted_once() -> 
     assert shelves.kept[A] == PAYLOAD
 
 
+@pytest.mark.parametrize("missing", [0, 1])
+def test_dependencies_together_may_be_as_long_as_an_envelope_and_no_longer(missing: int) -> None:
+    together = len(LEFT) + len(RIGHT) + 2 * len(DEEP)
+    device = dataclasses.replace(DEVICE, limits=Limits(envelope_bytes=together - missing))
+    attack = early(Reason.LIMIT_EXCEEDED, shared_by_two(), files=TREE, device=device)
+    shelves = Shelves(OLD)
+    if missing:
+        with refused(Reason.LIMIT_EXCEEDED):
+            offered(attack, shelves)
+        assert shelves.finished == []
+    else:
+        assert offered(attack, shelves).sequence_number == 2
+
+
 def test_dependency_of_two_dependents_that_is_overwritten_is_known_to_neither() -> None:
     shelves = Shelves(OLD)
     shelves.bootable = {B}

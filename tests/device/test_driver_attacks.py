@@ -13,13 +13,13 @@ import pytest
 
 from flashes import Files
 from formats.refusals import refused
-from fwseal.base.digest import Digest
+from fwseal.base.digest import Digest, DigestAlgorithm
 from fwseal.base.errors import Refused, Unavailable
 from fwseal.base.ids import Kid
 from fwseal.base.reasons import Reason
 from fwseal.cose.encryption import ContentAlgorithm, Encrypt, Kek, encrypted
 from fwseal.device import driver
-from fwseal.device.effects import Invoke, Load
+from fwseal.device.effects import Invoke, Load, Measured
 from fwseal.device.storage import Scratch
 from fwseal.suit.labels import ManifestKey
 from fwseal.suit.limits import Limits
@@ -34,6 +34,7 @@ from programs import (
     INTEGRITY,
     MATCH,
     PROCESS,
+    SWAP,
     WRITE,
     A,
     B,
@@ -353,3 +354,34 @@ def test_desk_copies_and_swaps_by_fetching_again() -> None:
     assert driver.install(
         envelope, profile=DEVICE, installed=FRESH, storage=desk, fetcher=Files({"x.bin": PLAIN})
     )
+
+
+def copies(times: int) -> Iterator[Step]:
+    """Answer what fetches a payload and copies it that often, between two components."""
+    yield from (SetIndex(0), put(uri="x.bin"), FETCH)
+    for one in range(1, times + 1):
+        yield from (SetIndex(one % 2), put(source_component=(one + 1) % 2), COPY)
+
+
+def on_desk(desk: Scratch, *install: Step) -> driver.Evidence:
+    return driver.install(
+        two(SetIndex((0, 1)), image(PLAIN), *install),
+        profile=DEVICE,
+        installed=FRESH,
+        storage=desk,
+        fetcher=Files({"x.bin": PLAIN}),
+    )
+
+
+def test_desk_copies_a_copy_of_a_copy_to_a_bounded_depth() -> None:
+    assert on_desk(Scratch(), *copies(32))
+    with refused(Reason.LIMIT_EXCEEDED):
+        on_desk(Scratch(), *copies(33))
+
+
+def test_what_a_desk_fetches_anew_is_a_copy_no_more() -> None:
+    desk = Scratch()
+    assert on_desk(desk, *copies(32), SetIndex(1), put(source_component=0), SWAP, *copies(32))
+    for algorithm in DigestAlgorithm:
+        expected = Measured(len(PLAIN), Digest.of(PLAIN, algorithm))
+        assert [desk.measure(one, algorithm) for one in (A, B)] == [expected] * 2

@@ -164,7 +164,7 @@ def dependency_integrity(state: State) -> tuple[State, Effect]:
 def integrity_holds(state: State, found: Loaded) -> State:
     """Admit a dependency into the tree.
 
-    Raises `Refused` (dependency-missing, dependency-refused).
+    Raises `Refused` (dependency-missing, dependency-refused, limit-exceeded).
     """
     frame, wanted = state.frame, state.digest
     if wanted is None:
@@ -172,21 +172,30 @@ def integrity_holds(state: State, found: Loaded) -> State:
     if found.data is None:
         raise Refused(Reason.DEPENDENCY_MISSING, "the component holds no manifest")
     own = frame.instance.manifest.dependencies[frame.index]
+    path = (*frame.instance.path, frame.component)
+    limit = state.what.profile.limits.envelope_bytes
+    kept = sum(one.size for other, one in state.dependencies.items() if other != path)
+    if kept + len(found.data) > limit:
+        raise Refused(Reason.LIMIT_EXCEEDED, f"dependencies of more than {limit} bytes together")
     place = Instance(
         manifest=frame.instance.manifest,
-        path=(*frame.instance.path, frame.component),
+        path=path,
         prefix=frame.instance.prefix + (own or ()),
     )
     instance = admission.dependency(
         found.data, what=state.what, procedure=state.procedure, wanted=wanted, place=place
     )
-    before = state.dependencies.get(place.path)
+    before = state.dependencies.get(path)
     # A check that is repeated forgets nothing of what was carried out from the same manifest.
     same = before is not None and before.instance.manifest == instance.manifest
-    known = before if before is not None and same else Dependency(instance=instance)
+    known = (
+        before
+        if before is not None and same
+        else Dependency(instance=instance, size=len(found.data))
+    )
     return dataclasses.replace(
         state,
-        dependencies={**state.dependencies, place.path: known},
+        dependencies={**state.dependencies, path: known},
         # This is all that a component owes which holds manifests, unless it is to boot as well.
         unmatched=state.unmatched - ({frame.component} - state.written),
     )

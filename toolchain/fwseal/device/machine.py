@@ -135,9 +135,13 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """A dependency whose integrity was checked, and which of its sequences were carried out."""
+    """A dependency whose integrity was checked, and which of its sequences were carried out.
+
+    `size` is its envelope's, in bytes.
+    """
 
     instance: Instance
+    size: int
     processed: frozenset[ManifestKey] = frozenset()
 
 

@@ -14,7 +14,7 @@ class Limits:
     manifest_bytes: int = 65536
     """Of one manifest, severed member or authentication block."""
     envelope_bytes: int = 1 << 24
-    """Of an envelope, integrated payloads included."""
+    """Of an envelope, integrated payloads included, and of all its dependencies' together."""
     depth: int = 16
     """Of containers inside one CBOR document."""
     items: int = 10_000
