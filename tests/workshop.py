@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import uuid
 
-from fwseal.base.digest import Digest
 from fwseal.base.ids import KeyLabel, Kid
 from fwseal.cose.algorithms import Algorithm
 from fwseal.device.profile import Component, DeviceProfile, Equal
@@ -40,16 +39,12 @@ def anchor(key: SoftKey, *roles: str, kid: str | None = None) -> Anchor:
 
 def manifest(payload: bytes = PAYLOAD, *, number: int = 2, uri: str = URI) -> bytes:
     """Answer the single-image manifest of a payload for the test device."""
-    return author.single_image(
-        author.Spec(template="single-image", reference_uri=None),
+    drafted = author.drafted(
+        author.Spec(template="single-image"),
         author.Target(vendor_id=VENDOR.bytes, class_id=CLASS.bytes, sequence_number=number),
-        author.PayloadFacts(
-            component=COMPONENT,
-            uri=uri,
-            size=len(payload),
-            sha256=Digest.of(payload).value,
-        ),
+        author.Goods(payloads={"image": author.facts_of(payload, component=COMPONENT, uri=uri)}),
     )
+    return drafted.manifest
 
 
 def envelope(key: SoftKey, payload: bytes = PAYLOAD, *, number: int = 2, uri: str = URI) -> bytes:

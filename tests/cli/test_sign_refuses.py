@@ -50,10 +50,10 @@ def test_payload_uri_that_the_recipe_does_not_say_is_refused(shop: Path) -> None
 def slipped_in(release: Path, payload: bytes) -> None:
     """Replace a payload after the boot key signed, and make everything unsigned agree with it."""
     found = Release.from_json((release / "release.json").read_bytes(), where="")
-    recipe = author.Spec(template="single-image", reference_uri=None)
-    made, manifest = author.finalized(found, recipe, {"demo-plc.bin": payload})
+    recipe = author.Spec(template="single-image")
+    made, draft = author.released(found, recipe, {"demo-plc.bin": payload})
     (release / "payloads/demo-plc.bin").write_bytes(payload)
-    (release / "manifest.cbor").write_bytes(manifest)
+    (release / "manifest.cbor").write_bytes(draft.manifest)
     (release / "release.json").write_bytes(made.to_json())
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 
+import cbor2
 import pytest
 
 import workshop
@@ -290,18 +291,45 @@ def release(**changes: object) -> Release:
 SINGLE = author.Spec(template="single-image")
 
 
-def test_a_release_is_finalized_to_the_same_manifest_each_time() -> None:
-    done, manifest = author.finalized(release(), SINGLE, {"a.bin": IMAGE})
-    assert author.finalized(done, SINGLE, {"a.bin": IMAGE}) == (done, manifest)
-    assert author.single_image(SINGLE, TARGET, facts()) == manifest
+def test_a_release_has_the_same_manifest_each_time() -> None:
+    done, draft = author.released(release(), SINGLE, {"a.bin": IMAGE})
+    assert author.released(done, SINGLE, {"a.bin": IMAGE}) == (done, draft)
+    manifest = manifests.decode(draft.manifest)
+    assert manifest.encode() == draft.manifest
+    first = manifest.shared_sequence[0]
+    assert isinstance(first, Override)
+    assert first.parameters == {
+        Parameter.VENDOR_IDENTIFIER: workshop.VENDOR.bytes,
+        Parameter.CLASS_IDENTIFIER: workshop.CLASS.bytes,
+        Parameter.IMAGE_DIGEST: Digest.of(IMAGE),
+        Parameter.IMAGE_SIZE: len(IMAGE),
+    }
+    (payload,) = done.payloads
+    assert payload.sha256 == hashlib.sha256(IMAGE).hexdigest()
+    assert payload.sha512 == hashlib.sha512(IMAGE).hexdigest()
+
+
+def test_a_reference_uri_stands_in_the_manifest() -> None:
+    described = dataclasses.replace(SINGLE, reference_uri="https://example.com/m")
+    _, draft = author.released(release(), described, {"a.bin": IMAGE})
+    assert cbor2.loads(draft.manifest)[4] == "https://example.com/m"
+
+
+def test_the_manifest_part_of_a_recipe_is_read_key_by_key() -> None:
+    assert author.spec(Table({"template": "single-image"}, where="recipe")) == SINGLE
+    given = {"template": "single-image", "reference-uri": "https://example.com"}
+    assert author.spec(Table(given, where="recipe")).reference_uri == "https://example.com"
+    for wrong in ({}, {"template": "two-images"}, {"template": "single-image", "x": 1}):
+        with misuse():
+            author.spec(Table(wrong, where="recipe"))
 
 
 def test_a_release_that_ships_a_file_twice_or_nothing_is_misuse() -> None:
     for payloads in ((), 2 * release().payloads):
         with misuse():
-            author.finalized(release(payloads=payloads), SINGLE, {"a.bin": IMAGE})
+            author.released(release(payloads=payloads), SINGLE, {"a.bin": IMAGE})
     with misuse():
-        author.finalized(release(), None, {"a.bin": IMAGE})
+        author.released(release(), None, {"a.bin": IMAGE})
 
 
 def test_a_release_without_payloads_is_misuse_even_where_its_manifest_needs_none() -> None:
@@ -315,15 +343,6 @@ def test_the_template_for_one_image_ships_no_second_one() -> None:
     two = author.Goods(payloads={"a.bin": facts(), "b.bin": facts("5/b.bin")})
     with misuse():
         author.drafted(SINGLE, TARGET, two)
-
-
-def test_a_release_whose_envelope_is_more_than_its_manifest_is_not_finalized_yet() -> None:
-    severed = dataclasses.replace(SINGLE, sever=(ManifestKey.INSTALL,))
-    with misuse():
-        author.finalized(release(), severed, {"a.bin": IMAGE})
-    inside = dataclasses.replace(release().payloads[0], uri="#a.bin")
-    with misuse():
-        author.finalized(release(payloads=(inside,)), SINGLE, {"a.bin": IMAGE})
 
 
 def test_what_was_drafted_is_accepted_once_it_is_signed() -> None:

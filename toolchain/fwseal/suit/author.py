@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TEMPLATES", "Draft", "Goods", "PayloadFacts", "Spec", "Target",
-    "component", "dependencies", "drafted", "facts_of", "finalized", "payload_uri", "released",
-    "single_image", "spec",
+    "component", "dependencies", "drafted", "facts_of", "payload_uri", "released", "spec",
 ]  # fmt: skip
 """Reading a recipe and writing its manifest, under one name."""
 
@@ -215,11 +214,6 @@ def _single_image(target: Target, goods: Goods) -> _Sequences:
     return shared, {ManifestKey.VALIDATE: (match,), ManifestKey.INSTALL: install}
 
 
-def single_image(what: Spec, target: Target, payload: PayloadFacts) -> bytes:
-    """Answer the manifest that fetches one image, checks it, and validates it on each boot."""
-    return drafted(what, target, Goods(payloads={"image": payload})).manifest
-
-
 def released(
     release: Release,
     what: Spec | None,
@@ -273,23 +267,6 @@ def released(
     )
     draft = drafted(what, target, Goods(payloads=facts, files={**(files or {}), **travels}))
     return dataclasses.replace(release, payloads=payloads), draft
-
-
-def finalized(
-    release: Release, what: Spec | None, images: Mapping[str, bytes]
-) -> tuple[Release, bytes]:
-    """Answer the release with its payloads' sizes and digests, and its manifest, made once.
-
-    `images` maps payload file names to the bytes devices fetch. Raises `Misuse` for a recipe
-    whose envelope holds more than its manifest, and as `released` does.
-    """
-    done, draft = released(release, what, images)
-    if draft.severed or draft.integrated:
-        raise Misuse(
-            f"release {release.name} has members beside its manifest",
-            hint="fwseal author signs it in one step",
-        )
-    return done, draft.manifest
 
 
 def facts_of(
