@@ -123,7 +123,7 @@ def board(*anchors: Anchor, **changes: object) -> DeviceProfile:
 def sealed(what: Manifest, *keys: SoftKey, **members: object) -> bytes:
     """Answer the envelope of a manifest, signed by these keys; `KEY` where none is named."""
     bare = envelopes.seal(what.encode())
-    return signed(dataclasses.replace(bare, **members), *(keys or (KEY,))).encode()  # type: ignore[arg-type]
+    return signed(dataclasses.replace(bare, **members), *(keys or (KEY,))).encode()
 
 
 def digest_of(envelope: bytes) -> Digest:

@@ -208,7 +208,7 @@ class OurClient:
             fetcher = tufclient.TargetFetcher(state.trusted, envelope=CURRENT, source=targets)
             sealed = fetcher.envelope()
             uri = max(n for n in range(1, 20) if f"{n}/app.bin".encode() in sealed)
-            payload = b"".join(fetcher.fetch(f"{uri}/app.bin", max_size=1 << 20))  # type: ignore[arg-type]
+            payload = b"".join(fetcher.fetch(f"{uri}/app.bin", max_size=1 << 20))
         except Refused as error:
             return Verdict(number=None, reason=error.reason)
         except Unavailable as error:

@@ -72,4 +72,4 @@ def profile(*anchors: Anchor, **changes: object) -> DeviceProfile:
         layout="",
         emulator=None,
     )
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)

@@ -42,7 +42,7 @@ def command(*words: str, cwd: Path, **options: object) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, "-m", "fwseal", *words],
         cwd=cwd, env=environment(), text=True, check=False, timeout=60, **options,
-    )  # type: ignore[call-overload,no-any-return]  # fmt: skip
+    )  # fmt: skip
 
 
 def test_a_profile_without_sections_of_ours_is_provisioned_offered_and_refused_a_rollback(

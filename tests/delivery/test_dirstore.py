@@ -129,7 +129,7 @@ def test_disk_that_takes_no_more_is_unavailable_and_holds_what_it_held(
     how: str, tmp_path: Path
 ) -> None:
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):  # noqa: S108
+        if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):
             folder.chmod(0o755)
     DirStore(tmp_path).create("metadata/t", b"old")
     if how == "forbidden":

@@ -277,7 +277,7 @@ def test_role_that_two_keys_must_sign_is_misuse_for_one_and_nothing_is_written(
     author.root(lambda body: body["roles"]["targets"].update(threshold=1))
     publish(store, 3, KEYS)
     author.root(lambda body: trust(body, "snapshot", signer("elsewhere")))
-    author.root(lambda body: trust(body, "snapshot", KEYS.online))  # type: ignore[arg-type]
+    author.root(lambda body: trust(body, "snapshot", KEYS.online))
     publish(store, 4, KEYS)
     store.writes.clear()
     author.root(lambda body: body["roles"]["targets"].update(threshold=2))
@@ -324,7 +324,7 @@ def test_entry_that_fwseal_did_not_publish_is_misuse_and_nothing_is_written(
         store.files = dict(honest)
         entry = {"length": 1, "hashes": {"sha256": "00"}, **(custom or {})}
         Author(store.files, KEYS).targets(
-            lambda body, entry=entry: body["targets"].update({CURRENT: entry})  # type: ignore[misc]
+            lambda body, entry=entry: body["targets"].update({CURRENT: entry})
         )
         with pytest.raises(Misuse):
             publishing.publish(store, made, files, signers=KEYS, now=NOW)

@@ -119,12 +119,12 @@ class Attack:
 
 def early(reason: Reason, envelope: bytes, **more: object) -> Attack:
     """Answer an attack that is refused before a byte is erased."""
-    return Attack(reason=reason, envelope=envelope, **more)  # type: ignore[arg-type]
+    return Attack(reason=reason, envelope=envelope, **more)
 
 
 def late(reason: Reason, envelope: bytes, *spoils: object, **more: object) -> Attack:
     """Answer an attack that is refused when the payload came; by default into component A."""
-    return Attack(reason=reason, envelope=envelope, spoils=frozenset(spoils or {A}), **more)  # type: ignore[arg-type]
+    return Attack(reason=reason, envelope=envelope, spoils=frozenset(spoils or {A}), **more)
 
 
 def wrong(parameter: Parameter, value: ParameterValue | None = None) -> Override:
@@ -186,7 +186,7 @@ def above(inner: bytes, first: Sequence = FETCHED, **changes: object) -> Manifes
         shared_sequence=(SetIndex(1), put(uri="b.suit", image_digest=digest_of(inner))),
         sequences={**dict.fromkeys(ALL, USUAL), ALL[0]: first},
     )
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 def depends(
@@ -261,7 +261,7 @@ def holds(*keys: RecipientKey) -> DeviceProfile:
 def rewrapped(info: Encrypt, **changes: object) -> Encrypt:
     """Answer encryption info whose one recipient is changed."""
     (one,) = info.recipients
-    return dataclasses.replace(info, recipients=(dataclasses.replace(one, **changes),))  # type: ignore[arg-type]
+    return dataclasses.replace(info, recipients=(dataclasses.replace(one, **changes),))
 
 
 def agreed(*, other: str = "SUIT Payload Encryption", bits: int = 128) -> tuple[Encrypt, bytes]:
@@ -527,7 +527,7 @@ ATTACKS: dict[str, dict[str, Attack]] = {
         "": encryption(Reason.MALFORMED, COVERED, SECRET)
     },
     "KDF context other string/keylen changed": {
-        name: encryption(Reason.DECRYPTION_FAILED, *agreed(**changed), device=holds(AGREED))  # type: ignore[arg-type]
+        name: encryption(Reason.DECRYPTION_FAILED, *agreed(**changed), device=holds(AGREED))
         for name, changed in {
             "string": {"other": "SUIT Payload Encryption."},
             "none": {"other": ""},

@@ -200,7 +200,7 @@ def test_encrypted_update_offered_again_leaves_what_waits_to_boot() -> None:
 class Empty:
     """A source that says something empty before it fails."""
 
-    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:  # noqa: ARG002
+    def fetch(self, uri: Uri, *, max_size: int) -> Iterator[bytes]:  # noqa: ARG002 - as any fetcher
         yield b""
         raise Unavailable(uri)
 
@@ -335,7 +335,7 @@ def test_component_is_read_no_further_than_a_dependency_may_be_long() -> None:
     for size, read in ((limit, limit), (limit + 1, limit + 1), (10 * limit, limit + 1)):
         shelves = Shelves({M: bytes(size)})
         event = driver.carried_out(Load(component=M, max_size=limit), ready, shelves, Files({}))
-        assert len(event.data or b"") == read  # type: ignore[union-attr]
+        assert len(event.data or b"") == read
 
 
 def test_update_that_invokes_is_our_bug() -> None:

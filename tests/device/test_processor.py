@@ -314,4 +314,4 @@ def test_parameters_and_measurements_of_two_components_are_never_mixed_up() -> N
 def test_event_that_nobody_waited_for_is_our_bug_and_never_a_step_forward() -> None:
     state, _ = processor.start(admitted(manifest()))
     with pytest.raises(AssertionError):
-        processor.step(state, object())  # type: ignore[arg-type]
+        processor.step(state, object())

@@ -97,7 +97,7 @@ def program(
             image(ONE),
             put(vendor_identifier=VENDOR.bytes, uri="one.bin", content=ONE),
         ),
-        sequences={ManifestKey.INSTALL: install, ManifestKey.VALIDATE: validate, **keys},  # type: ignore[dict-item]
+        sequences={ManifestKey.INSTALL: install, ManifestKey.VALIDATE: validate, **keys},
     )
 
 
@@ -409,10 +409,10 @@ def test_validated_image_is_loaded_and_invoked_with_its_arguments() -> None:
     load: Sequence = (SetIndex(2), put(source_component=0), COPY, MATCH)
     found = invocation(load=load, invoke=(SetIndex(2), put(invoke_args=b"-v"), INVOKE))
     assert (found.reason, found.kinds) == (None, "MCMI.")
-    assert found.effects[3].component == C  # type: ignore[union-attr]
-    assert found.effects[3].arguments == b"-v"  # type: ignore[union-attr]
+    assert found.effects[3].component == C
+    assert found.effects[3].arguments == b"-v"
     plain = invocation(invoke=(ZERO, INVOKE))
-    assert plain.effects[1].arguments == b""  # type: ignore[union-attr]
+    assert plain.effects[1].arguments == b""
 
 
 def test_image_that_changed_or_was_loaded_unchecked_is_never_invoked() -> None:
@@ -477,10 +477,10 @@ def below(*, number: int = 1, **changes: object) -> Manifest:
     sequences = {
         ManifestKey.INSTALL: (put(uri="one.bin"), FETCH),
         ManifestKey.VALIDATE: (image(ONE), MATCH),
-        **changes.pop("sequences", {}),  # type: ignore[dict-item]
+        **changes.pop("sequences", {}),
     }
     made = Manifest(sequence_number=number, components=(B,), component_id=M, sequences=sequences)
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 USUAL: Sequence = (SetIndex(1), INTEGRITY, PROCESS)
@@ -496,7 +496,7 @@ def above(inner: bytes, **changes: object) -> Manifest:
     """Answer the manifest that depends on the one in this envelope, which is fetched."""
     sequences: dict[ManifestKey, Sequence] = dict.fromkeys(FOUR, USUAL)
     sequences[FOUR[0]] = (SetIndex(1), FETCH, *USUAL)
-    sequences.update(changes.pop("sequences", {}))  # type: ignore[call-overload]
+    sequences.update(changes.pop("sequences", {}))
     made = Manifest(
         sequence_number=2,
         components=(A, M),
@@ -506,7 +506,7 @@ def above(inner: bytes, **changes: object) -> Manifest:
         ),
         sequences=sequences,
     )  # fmt: skip
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 def tree(inner: bytes, *, files: Mapping[str, bytes] | None = None, **changes: object) -> Outcome:
@@ -514,8 +514,8 @@ def tree(inner: bytes, *, files: Mapping[str, bytes] | None = None, **changes: o
     device = changes.pop("device", board())
     installed = changes.pop("installed", Installed(sequence_number=None))
     kept = changes.pop("kept", None)
-    ready = admitted(above(inner, **changes), device, installed)  # type: ignore[arg-type]
-    return run(ready, {**FILES, "below.suit": inner, **(files or {})}, kept=kept)  # type: ignore[arg-type]
+    ready = admitted(above(inner, **changes), device, installed)
+    return run(ready, {**FILES, "below.suit": inner, **(files or {})}, kept=kept)
 
 
 BELOW = sealed(below(), DEPENDENCY_KEY)

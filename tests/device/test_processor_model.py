@@ -217,7 +217,7 @@ class Naive:
                     setattr(scope, attribute, value)
             elif isinstance(step, Override) or key not in mine:
                 source = key is Parameter.SOURCE_COMPONENT and isinstance(value, int)
-                mine[key] = manifest.components[value] if source else value  # type: ignore[index]
+                mine[key] = manifest.components[value] if source else value
         self.wait()
 
     def run(self, manifest: Manifest, steps: Sequence, index: int, scope: Scope) -> None:
@@ -610,7 +610,7 @@ def compared(root: Manifest, kept: dict[ComponentId, bytes], below: Manifest | N
             finally:
                 naive.nested = before
 
-        naive.whole = whole  # type: ignore[method-assign]
+        naive.whole = whole
     verdict = naive.install(root)
     found = run(admitted(root, DEVICE), FILES, kept=kept)
     assert (told(found.effects), found.reason) == (naive.log, verdict)

@@ -587,7 +587,7 @@ def test_metadata_with_any_value_replaced_never_crashes_and_never_differs_from_p
             data = sealed(changed, by)
             mine = Author(tree, keys)
             if role in ("root", "timestamp"):
-                mine.replace(role, lambda _, data=data: data)  # type: ignore[misc]
+                mine.replace(role, lambda _, data=data: data)
             else:
                 tree[mine.role(role)] = data
                 relink(mine, role)

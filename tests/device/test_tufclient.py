@@ -223,7 +223,7 @@ def fetcher(tree: Tree, source: object = None) -> TargetFetcher:
     while (wanted := tufclient.wanted(state)) is not None:
         state, _ = tufclient.step(state, tree.get(f"metadata/{wanted.name}"))
     given = source or TreeFetcher(tree, "targets")
-    return TargetFetcher(state.trusted, envelope=CURRENT, source=given)  # type: ignore[arg-type]
+    return TargetFetcher(state.trusted, envelope=CURRENT, source=given)
 
 
 def reason_of(targets: TargetFetcher, uri: str = "2/app.bin", max_size: int = 1 << 20) -> Reason:

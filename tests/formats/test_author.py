@@ -44,7 +44,7 @@ def spec(text: str) -> author.Spec:
 def facts(uri: str = "5/a.bin", **changes: object) -> author.PayloadFacts:
     """Answer what is known of a payload in component 00."""
     made = author.facts_of(IMAGE, component=(b"\0",), uri=uri)
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 def goods(**files: bytes) -> author.Goods:
@@ -285,7 +285,7 @@ def release(**changes: object) -> Release:
         class_id=str(workshop.CLASS),
         payloads=(payload,),
     )
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 SINGLE = author.Spec(template="single-image")

@@ -99,7 +99,7 @@ def test_a_value_names_its_own_encoding(parameter: str, text: str, expected: obj
 )
 def test_a_private_enterprise_number_is_an_arc_in_base_128(number: int, octets: str) -> None:
     found = value("vendor-identifier", f"{{ pen = {number} }}")
-    assert (found.tag, found.value) == (112, bytes.fromhex(octets))  # type: ignore[attr-defined]
+    assert (found.tag, found.value) == (112, bytes.fromhex(octets))
 
 
 IN_PARAMETERS = "r.toml: manifest: install[0]: directive-override-parameters"

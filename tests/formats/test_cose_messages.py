@@ -254,7 +254,7 @@ def test_what_may_stand_in_a_block_is_read_back_to_the_same_bytes(
     data = block(protected, unprotected)
     read = decode_block(data)
     assert read.encode() == data
-    headers = {**(cbor2.loads(read.protected)), **(unprotected or {})}  # type: ignore[dict-item]
+    headers = {**(cbor2.loads(read.protected)), **(unprotected or {})}
     assert (read.kid is None) == (4 not in headers)
     assert len(read.chain) == {0: 0, 11: 1, 16384: 1, 2: 2, 4: 4}[len(headers.get(33, ()))]
     assert all(isinstance(one, bytes) for one in read.chain)

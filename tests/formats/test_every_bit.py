@@ -6,6 +6,7 @@ The whole acceptance runs as a device runs it, since a payload is caught by its 
 from __future__ import annotations
 
 import collections
+import functools
 from typing import TYPE_CHECKING
 
 import workshop
@@ -49,7 +50,7 @@ def test_no_bit_can_be_flipped_and_nothing_cut_off_and_each_refusal_has_its_reas
     reasons: collections.Counter[Reason | None] = collections.Counter()
     for changed in (*bit_flips(data), *truncations(data)):
         desk = crafted.Desk()
-        reasons[reason_of(lambda: crafted.offer(changed, profile, desk))] += 1  # noqa: B023
+        reasons[reason_of(functools.partial(crafted.offer, changed, profile, desk))] += 1
         assert "finish" not in desk.changes
     assert reasons[None] == 0
     assert reasons.total() == 9 * len(data)

@@ -414,7 +414,7 @@ def test_a_map_whose_keys_are_a_digest_or_a_wrapper_is_neither() -> None:
 
 def test_all_components_may_be_named_at_once() -> None:
     manifest = install(12, True, 3, 15, components=3)
-    assert manifest.sequences[ManifestKey.INSTALL][0] == SetIndex(index=True)  # type: ignore[index]
+    assert manifest.sequences[ManifestKey.INSTALL][0] == SetIndex(index=True)
     assert b"\x0c\xf5" in manifest.encode()
 
 

@@ -169,7 +169,7 @@ def _number(node: Node, every: list[Node], lent: list[Node], chance: random.Rand
         node.argument = chance.choice(NUMBERS)
 
 
-def _kind(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _kind(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     node.major = chance.randrange(8)
     if node.major == SIMPLE:
         node.argument = chance.choice((20, 21, 22, 22, 23))
@@ -180,11 +180,11 @@ def _kind(node: Node, every: list[Node], lent: list[Node], chance: random.Random
         node.items = [Node(0, node.argument, 0)]
 
 
-def _width(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _width(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     node.width = chance.choice((1, 2, 4, 8))
 
 
-def _bytes(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _bytes(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     raw = bytearray(node.raw)
     match chance.randrange(4):
         case 0:
@@ -209,27 +209,27 @@ def _step(node: Node) -> int:
     return 2 if node.major == MAP else 1
 
 
-def _drop(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _drop(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     if node.major in (ARRAY, MAP) and node.items:
         size = _step(node)
         start = chance.randrange(0, len(node.items), size)
         del node.items[start : start + size]
 
 
-def _double(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _double(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     if node.major in (ARRAY, MAP) and node.items and len(every) < 2000:
         size = _step(node)
         start = chance.randrange(0, len(node.items), size)
         node.items[start:start] = [clone(one) for one in node.items[start : start + size]]
 
 
-def _swap(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _swap(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     if node.major in (ARRAY, MAP) and len(node.items) > _step(node):
         one, other = (chance.randrange(len(node.items)) for _ in range(2))
         node.items[one], node.items[other] = node.items[other], node.items[one]
 
 
-def _insert(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _insert(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     if node.major in (ARRAY, MAP):
         fresh = [clone(chance.choice(lent))]
         if node.major == MAP:
@@ -241,7 +241,7 @@ def _insert(node: Node, every: list[Node], lent: list[Node], chance: random.Rand
             _sorted(node)
 
 
-def _sort(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _sort(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     for one in every:
         _sorted(one)
 
@@ -253,7 +253,7 @@ def _sorted(node: Node) -> None:
         node.items = [one for pair in ordered for one in pair]
 
 
-def _wrap(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:  # noqa: ARG001
+def _wrap(node: Node, every: list[Node], lent: list[Node], chance: random.Random) -> None:
     inner = clone(node)
     if chance.random() < 0.3 and node.items:
         _become(node, node.items[0])

@@ -73,7 +73,7 @@ def test_every_dependency_stands_in_the_list_with_its_license() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = {
-        re.match(r"[A-Za-z0-9-]+", one)[0]  # type: ignore[index]
+        re.match(r"[A-Za-z0-9-]+", one)[0]
         for one in [*project["dependencies"], *(one for group in extras.values() for one in group)]
     }
     text = (ROOT / "docs/explanation/dependencies.md").read_text(encoding="utf-8")

@@ -275,7 +275,8 @@ def _wrapped(
     arguments = [
         "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "build",
         "--cap-drop", "ALL",
-        "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",  # noqa: S108
+        "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev",
+        "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
         "--bind", str(work), "/build", "--chdir", "/build",
     ]  # fmt: skip
     for folder in ("bin", "lib", "lib64", "sbin"):

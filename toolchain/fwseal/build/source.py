@@ -95,7 +95,7 @@ _ELSEWHERE = (
 def _git(folder: Path, environment: dict[str, str], *arguments: str) -> bytes | None:
     try:
         done = subprocess.run(  # noqa: S603 - arguments were parsed; paths stand behind --
-            ["git", "-C", folder, *_SETTINGS, *arguments],  # noqa: S607
+            ["git", "-C", folder, *_SETTINGS, *arguments],  # noqa: S607 - the user's own git
             env=environment,
             capture_output=True,
             check=False,

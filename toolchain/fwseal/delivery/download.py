@@ -16,7 +16,7 @@ from fwseal.base.reasons import Reason
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fwseal.base.ids import Uri
 
@@ -61,10 +61,13 @@ class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._clocked(http.client.HTTPSConnection), req)
 
-    def _clocked(self, kind: type[http.client.HTTPConnection]) -> Any:  # noqa: ANN401
+    def _clocked(
+        self, kind: type[http.client.HTTPConnection]
+    ) -> Callable[..., http.client.HTTPConnection]:
         end = self._end
 
         class Response(http.client.HTTPResponse):
+            # Whatever its base takes.
             def __init__(self, sock: socket.socket, *rest: Any, **options: Any) -> None:  # noqa: ANN401
                 super().__init__(sock, *rest, **options)
                 self.fp.close()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fwseal.signing.keyring import Key
     from fwseal.signing.uri import Pkcs11Uri
 
+_Untyped = Any
+"""What python-pkcs11, which has no types, answers."""
+
 _MODULE_FOLDERS = (
     "/usr/lib/softhsm",
     "/usr/lib/*/softhsm",
@@ -71,7 +74,7 @@ class Token:
             self._session = self._open(path, pin, writable=writable)
             _OPEN[self._path] = _OPEN.get(self._path, 0) + 1
 
-    def _open(self, path: str, pin: Callable[[], str], *, writable: bool) -> Any:  # noqa: ANN401
+    def _open(self, path: str, pin: Callable[[], str], *, writable: bool) -> _Untyped:
         try:
             library = self._pkcs11.lib(path)
             # A module read its tokens when it was loaded; one made since is not there yet. To
@@ -101,7 +104,7 @@ class Token:
         except self._pkcs11.PKCS11Error as error:
             raise _unavailable(error, self._uri.token) from None
 
-    def _is_named(self, token: Any) -> bool:  # noqa: ANN401
+    def _is_named(self, token: _Untyped) -> bool:
         return bool(
             token.label == self._uri.token
             and self._uri.serial in ("", _text(token.serial))
@@ -147,7 +150,7 @@ class Token:
             )
         return Pkcs11Signer(self, found[0], entry)
 
-    def raw_ecdsa(self, key: Any, digest: bytes) -> bytes:  # noqa: ANN401
+    def raw_ecdsa(self, key: _Untyped, digest: bytes) -> bytes:
         """Answer r || s over a digest; raises `Unavailable`."""
         with self._talking():
             return bytes(key.sign(digest, mechanism=self._pkcs11.Mechanism.ECDSA))
@@ -185,7 +188,7 @@ class Token:
 class Pkcs11Signer:
     """A `Signer` whose private key never leaves its token."""
 
-    def __init__(self, token: Token, key: Any, entry: Key) -> None:  # noqa: ANN401 - untyped
+    def __init__(self, token: Token, key: _Untyped, entry: Key) -> None:
         self._token = token
         self._key = key
         self.label = entry.label

@@ -35,7 +35,7 @@ def init_token(label: str, *, pin: str) -> None:
         raise Unavailable("softhsm2-util is not installed", hint="apt install softhsm2")
     child, terminal = pty.fork()
     if child == 0:  # pragma: no cover - the child is another program at once
-        os.execv(tool, [tool, "--init-token", "--free", "--label", label])  # noqa: S606
+        os.execv(tool, [tool, "--init-token", "--free", "--label", label])  # noqa: S606 - whole path
     said, answers, deadline = b"", [pin] * 4, time.monotonic() + _PATIENCE
     try:
         while time.monotonic() < deadline:
