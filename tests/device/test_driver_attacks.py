@@ -19,6 +19,7 @@ from fwseal.base.ids import Kid
 from fwseal.base.reasons import Reason
 from fwseal.cose.encryption import ContentAlgorithm, Encrypt, Kek, encrypted
 from fwseal.device import driver
+from fwseal.device.admission import Installed
 from fwseal.device.effects import Invoke, Load, Measured
 from fwseal.device.storage import Scratch
 from fwseal.suit.labels import ManifestKey
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     from fwseal.base.ids import Uri
     from fwseal.base.ports import Fetcher
-    from fwseal.device.admission import Installed
     from fwseal.device.profile import DeviceProfile
     from fwseal.suit.sequence import Sequence, Step
 
@@ -218,15 +218,21 @@ def test_payload_of_no_bytes_empties_the_component() -> None:
 
 
 def test_content_that_the_component_cannot_take_is_refused_as_storage_full() -> None:
-    for command, size, reason in (
-        (WRITE, len(PLAIN), None),
-        (WRITE, len(PLAIN) - 1, Reason.STORAGE_FULL),
-        (FETCH, len(PLAIN), None),
-        (FETCH, len(PLAIN) - 1, Reason.STORAGE_FULL),
+    sized = (put(image_size=len(PLAIN)),)
+    for command, said, size, reason in (
+        (WRITE, (), len(PLAIN), None),
+        (WRITE, (), len(PLAIN) - 1, Reason.STORAGE_FULL),
+        (FETCH, (), len(PLAIN), None),
+        (FETCH, (), len(PLAIN) - 1, Reason.STORAGE_FULL),
+        (FETCH, sized, len(PLAIN), None),
+        (FETCH, sized, len(PLAIN) - 1, Reason.STORAGE_FULL),
     ):
         shelves = Shelves({A: b"old"}, capacity=size)
         envelope = two(
-            SetIndex(0), put(content=PLAIN, uri="x.bin", image_digest=Digest.of(PLAIN)), command
+            SetIndex(0),
+            put(content=PLAIN, uri="x.bin", image_digest=Digest.of(PLAIN)),
+            *said,
+            command,
         )
         if reason is None:
             assert offer(envelope, {"x.bin": PLAIN}, shelves=shelves).kept[A] == PLAIN
@@ -246,6 +252,9 @@ def test_install_that_was_severed_and_is_not_here_is_refused_and_nothing_is_fetc
     shelves = Shelves()
     with refused(Reason.SEVERED_MISSING):
         offer(sealed(less), {}, shelves=shelves)
+    again = Installed(sequence_number=2, confirmed={A: frozenset({Digest.of(b"other")})})
+    with refused(Reason.SEVERED_MISSING):  # and so is the retry of one
+        offer(sealed(less), {}, shelves=shelves, installed=again)
     assert shelves.log == []
     assert offer(sealed(less, severed=members), {"app.bin": bytes(range(256)) * 4}).bootable == {A}
 

@@ -313,5 +313,5 @@ def test_parameters_and_measurements_of_two_components_are_never_mixed_up() -> N
 
 def test_event_that_nobody_waited_for_is_our_bug_and_never_a_step_forward() -> None:
     state, _ = processor.start(admitted(manifest()))
-    with pytest.raises(AssertionError):
+    with pytest.raises(KeyError):
         processor.step(state, object())

@@ -784,6 +784,26 @@ def test_source_that_a_dependency_set_is_no_way_to_a_component_it_may_not_name()
     assert (found.kept[A], found.kept[B]) == (ONE, TWO)
 
 
+def test_source_that_a_dependent_set_takes_a_dependency_no_further_than_it_may_name() -> None:
+    inner = Manifest(
+        sequence_number=1,
+        components=(B,),
+        component_id=M,
+        sequences={
+            ManifestKey.INSTALL: (SWAP,),
+            ManifestKey.VALIDATE: (put(vendor_identifier=VENDOR.bytes), VENDOR_OK),
+        },
+    )
+    found = tree(
+        sealed(inner, DEPENDENCY_KEY),
+        components=(A, M, B, C),
+        sequences={FOUR[2]: (SetIndex(2), put(source_component=3), *USUAL)},
+        kept={A: ONE, B: TWO, C: ONE},
+    )
+    assert found.reason is Reason.COMMAND_FAILED
+    assert (found.kept[B], found.kept[C]) == (TWO, ONE)
+
+
 def test_dependency_of_an_invocation_is_validated_before_anything_is_invoked() -> None:
     checked: Sequence = (ZERO, image(ONE), MATCH, *USUAL)
     what = above(

@@ -94,6 +94,13 @@ def test_every_kind_of_command_is_written_as_the_recipe_has_it() -> None:
     )
 
 
+def test_what_a_recipe_says_as_it_is_stands_in_the_manifest_as_it_is() -> None:
+    manifest = install('{ directive-override-parameters = { image-size = 7, uri = "x" } }')
+    assert manifest.sequences[ManifestKey.INSTALL][2:] == (
+        Override({Parameter.IMAGE_SIZE: 7, Parameter.URI: "x"}),
+    )
+
+
 def test_a_file_that_a_recipe_names_and_nobody_handed_in_is_misuse() -> None:
     with misuse():
         install('{ directive-override-parameters = { content = { file = "b.bin" } } }')

@@ -396,3 +396,7 @@ def test_files_whose_bytes_stand_in_the_manifest_are_found_at_any_depth() -> Non
     nested = f"{{ directive-try-each = [[{write.format('two')}], []] }}"
     found = install(write.format("one"), nested, '"directive-write"')
     assert found.files() == {"one", "two"}
+
+
+def test_a_template_without_commands_of_its_own_names_no_files() -> None:
+    assert author.Spec(template="single-image").files() == frozenset()

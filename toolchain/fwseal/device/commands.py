@@ -5,19 +5,18 @@ draft-ietf-suit-manifest-37 8.4.9, 8.4.10; draft-ietf-suit-trust-domains-12 5.6.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
 from fwseal.base.reasons import Reason
 from fwseal.device import conditions, directives
-from fwseal.device.effects import Done, Loaded, Measured
+from fwseal.device.effects import Done, Measured
 from fwseal.suit.labels import Command, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwseal.device.effects import Effect, Event
+    from fwseal.device.effects import Effect, Event, Loaded
     from fwseal.device.machine import State
 
 
@@ -31,25 +30,11 @@ def perform(state: State, command: Command) -> tuple[State, Effect | None]:
 
 def complete(state: State, command: Command, event: Event) -> State:
     """Answer the state after the effect of a command; raises as `perform` does."""
-    match event, command:
-        case Done(), Command.DIRECTIVE_INVOKE:
-            return dataclasses.replace(state, invoked=True)
-        case Done(), Command.DIRECTIVE_COPY:
-            return directives.copied(state)
-        case Done(), Command.DIRECTIVE_SWAP:
-            return directives.swapped(state)
-        case Done(), Command.DIRECTIVE_FETCH | Command.DIRECTIVE_WRITE:
-            return directives.wrote(state)
-        case Measured(), Command.CONDITION_IMAGE_MATCH:
-            return conditions.image_matches(state, event)
-        case Measured(), Command.CONDITION_CHECK_CONTENT:
-            return conditions.content_matches(state, event)
-        case Loaded(), Command.CONDITION_IMAGE_MATCH:
-            return conditions.manifest_matches(state, event)
-        case Loaded(), Command.CONDITION_DEPENDENCY_INTEGRITY:
-            return conditions.integrity_holds(state, event)
-        case _:
-            raise AssertionError(command)
+    if isinstance(event, Done):
+        return _DONE[command](state)
+    if isinstance(event, Measured):
+        return _MEASURED[command](state, event)
+    return _LOADED[command](state, event)
 
 
 _COMMANDS: dict[Command, Callable[[State], tuple[State, Effect | None]]] = {
@@ -74,4 +59,20 @@ _COMMANDS: dict[Command, Callable[[State], tuple[State, Effect | None]]] = {
     Command.DIRECTIVE_WRITE: directives.write,
     Command.DIRECTIVE_INVOKE: directives.invoke,
     Command.DIRECTIVE_PROCESS_DEPENDENCY: directives.process,
+}
+
+_DONE: dict[Command, Callable[[State], State]] = {
+    Command.DIRECTIVE_FETCH: directives.wrote,
+    Command.DIRECTIVE_WRITE: directives.wrote,
+    Command.DIRECTIVE_COPY: directives.copied,
+    Command.DIRECTIVE_SWAP: directives.swapped,
+    Command.DIRECTIVE_INVOKE: directives.invoked,
+}
+_MEASURED: dict[Command, Callable[[State, Measured], State]] = {
+    Command.CONDITION_IMAGE_MATCH: conditions.image_matches,
+    Command.CONDITION_CHECK_CONTENT: conditions.content_matches,
+}
+_LOADED: dict[Command, Callable[[State, Loaded], State]] = {
+    Command.CONDITION_IMAGE_MATCH: conditions.manifest_matches,
+    Command.CONDITION_DEPENDENCY_INTEGRITY: conditions.integrity_holds,
 }

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def _source(state: State) -> ComponentId:
     # SUIT manifest-37 8.4.10.5, .9: the parameter must be set, and name another component.
     # What another manifest has set is a source here only where this one may name it, too.
-    source = state.parameter(Parameter.SOURCE_COMPONENT)
-    if not isinstance(source, tuple) or source not in state.frame.instance.components():
+    source = cast("ComponentId", state.parameter(Parameter.SOURCE_COMPONENT))  # or None: in none
+    if source not in state.frame.instance.components():
         raise Refused(Reason.COMMAND_FAILED, "there is no source-component")
     if source == state.frame.component:
         raise Refused(Reason.COMMAND_FAILED, "a component cannot be its own source")
@@ -109,6 +109,11 @@ def invoke(state: State) -> tuple[State, Effect]:
     )
 
 
+def invoked(state: State) -> State:
+    """Answer the state behind an invocation: there is one."""
+    return dataclasses.replace(state, invoked=True)
+
+
 def wrote(state: State) -> State:
     """Answer the state with a component rewritten: what was known of it is known no more."""
     component = state.frame.component
@@ -155,14 +160,12 @@ def swapped(state: State) -> State:
 def process(state: State) -> tuple[State, None]:
     """Go into a dependency's section; raises `Refused` (aborted)."""
     frame = state.frame
-    if not state.is_dependency:
-        if frame.every:  # SUIT trust-domains-12 5.6.2: True means all dependencies
-            return state.advanced(), None
-        raise Refused(Reason.ABORTED, "the component is no dependency")
+    if frame.every and not state.is_dependency:
+        return state.advanced(), None  # SUIT trust-domains-12 5.6.2: True means all dependencies
     path = (*frame.instance.path, frame.component)
     found = state.dependencies.get(path)
     if found is None:
-        raise Refused(Reason.ABORTED, "the dependency's integrity was not checked")
+        raise Refused(Reason.ABORTED, "no dependency whose integrity was checked is there")
     done = dataclasses.replace(found, processed=found.processed | {state.key})
     state = dataclasses.replace(state, dependencies={**state.dependencies, path: done})
     return entered(state.advanced(), found.instance), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwseal.suit.labels import Command, Parameter
-from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters, TryEach
+from fwseal.suit.sequence import Override, Plain, RunSequence, SetIndex, SetParameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class _Walk:
                 case Plain():
                     if step.command is Command.DIRECTIVE_FETCH:
                         self.found.update(*(uris.get(one, ()) for one in indices))
-                case RunSequence() | TryEach():
+                case _:  # RunSequence, TryEach
                     inner = (step.steps,) if isinstance(step, RunSequence) else step.branches
                     for one in indices:
                         for branch in inner:
