@@ -253,10 +253,13 @@ def test_a_key_ceremony_that_is_interrupted_leaves_nothing_behind(
     need_program("softhsm2-util")
     fwseal("init", "pump", "--vendor", "example.com", cwd=tmp_path)
     before = projects.files(tmp_path)
+    # A job in the background of a script has SIGINT ignored, and so would all that it starts.
+    ours = signal.signal(number, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, "-m", "fwseal", "keys", "init", "--dev"],
         cwd=tmp_path, env=projects.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
+        signal.signal(number, ours)
         end = time.monotonic() + 30
         while not (tmp_path / "build/.dev.new/pin").exists() and time.monotonic() < end:
             time.sleep(0.001)

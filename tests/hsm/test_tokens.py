@@ -332,11 +332,12 @@ def test_a_token_cannot_be_made_where_no_file_can(tmp_path: Path) -> None:
     assert done.stdout == "refused\n", done.stderr
 
 
+@pytest.mark.parametrize("deaf", ["", "trap '' HUP; "])
 def test_a_tool_that_never_asks_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, deaf: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = tmp_path / "softhsm2-util"
-    tool.write_text("#!/bin/sh\nsleep 60\n", encoding="ascii")
+    tool.write_text(f"#!/bin/sh\n{deaf}exec sleep 60\n", encoding="ascii")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(softhsm, "_PATIENCE", 0.3)

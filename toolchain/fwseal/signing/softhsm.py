@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import time
 
 from fwseal.base.errors import Unavailable
@@ -53,6 +54,9 @@ def init_token(label: str, *, pin: str) -> None:
                 said = b""
     finally:
         os.close(terminal)
+    if time.monotonic() >= deadline:
+        # A closed terminal hangs up on a tool that has opened it, and on no other.
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if os.waitstatus_to_exitcode(status) != 0:
         raise Unavailable(
