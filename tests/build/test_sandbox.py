@@ -246,6 +246,52 @@ def test_time_is_counted_over_all_commands_of_a_build(
     assert time.monotonic() - begin < 2
 
 
+def test_a_build_that_fills_the_disk_is_stopped_and_nothing_stays(
+    job: Callable[..., Job], level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox, "DISK_LIMIT", 1 << 22)
+    seconds, begin = marker(), time.monotonic()
+    fills = "for n in 1 2 3 4 5 6 7 8; do head -c 1048576 /dev/urandom > f$n; done; "
+    with pytest.raises(Unavailable, match="wrote more"):
+        sandbox.build(job(f"{fills} sleep {seconds}"), level)
+    assert time.monotonic() - begin < 20
+    assert not running(seconds)
+    assert list(tmp_path.iterdir()) == []
+    assert sandbox.build(job("head -c 1048576 /dev/urandom > f; sleep 0.6; echo > out"), level)
+
+
+@pytest.mark.parametrize(
+    ("script", "limit"),
+    [
+        ("ulimit -t", sandbox.TIME_LIMIT),
+        ("ulimit -d", sandbox.MEMORY_LIMIT / 1024),
+        ("ulimit -f", sandbox.FILE_LIMIT / 512),
+        ("ulimit -c", 0),
+    ],
+)
+def test_what_one_process_may_use_is_the_same_at_every_level(
+    job: Callable[..., Job], level: Level, script: str, limit: float
+) -> None:
+    assert said(job(f"{script} > out"), level) == f"{limit:.0f}\n"
+
+
+def test_a_command_that_prints_or_writes_without_end_is_stopped(
+    job: Callable[..., Job], level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_BEGIN", sandbox._BEGIN + "ulimit -f 2048\n")
+    for script in ("yes", "yes > out"):
+        begin = time.monotonic()
+        with pytest.raises(BuildFailed):
+            sandbox.build(job(script), level)
+        assert time.monotonic() - begin < 10
+
+
+def test_a_build_has_one_user_in_every_sandbox(job: Callable[..., Job], level: Level) -> None:
+    user = "0:0" if level is not Level.NONE else f"{os.getuid()}:{os.getgid()}"
+    assert said(job("echo $(id -u):$(id -g) > out"), level) == f"{user}\n"
+
+
 def test_a_command_that_fails_stops_the_build_and_the_end_of_its_output_is_kept(
     job: Callable[..., Job], level: Level
 ) -> None:

@@ -27,6 +27,18 @@ from fwseal.base.reasons import Reason
 TIME_LIMIT = 900.0
 """Seconds for all commands of one build."""
 
+MEMORY_LIMIT = 4 << 30
+"""Bytes of data that one process of a build may have."""
+
+FILE_LIMIT = 1 << 30
+"""Bytes of one file that a build writes, what it prints included."""
+
+DISK_LIMIT = 8 << 30
+"""Bytes that all files of one build may take up."""
+
+_LOOK = 0.25
+"""Seconds from one look at a build's disk to the next."""
+
 _TAIL = 12
 """Lines of a failed build's output that are kept."""
 
@@ -137,10 +149,11 @@ def build(job: Job, level: Level) -> dict[str, bytes]:
     try:
         with tempfile.TemporaryDirectory(prefix="fwseal-build-") as folder:
             work = _laid_out(folder)
+            bounds = _Bounds(end=end, free=_free(work))
             _unpack(job.archive, work)
             for command in job.commands:
                 wrapped = _wrapped(level, command, work=work, compiler=job.compiler)
-                _run(wrapped, work, _environment(job.epoch), end)
+                _run(wrapped, work, _environment(job.epoch), bounds)
             return {name: _output(work, name) for name in job.outputs}
     except OSError as error:
         raise Unavailable(
@@ -194,7 +207,15 @@ def _inside(work: Path, place: Path) -> bool:
     return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(work))
 
 
-def _run(words: list[str], work: Path, environment: dict[str, str], end: float) -> None:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Bounds:
+    """When a build is stopped, by the monotonic clock, and what was free before it, in bytes."""
+
+    end: float
+    free: int
+
+
+def _run(words: list[str], work: Path, environment: dict[str, str], bounds: _Bounds) -> None:
     # Output goes to a file: a pipe would stay open for as long as a daemon holds it.
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603 - the recipe's command, in the sandbox
@@ -207,12 +228,7 @@ def _run(words: list[str], work: Path, environment: dict[str, str], end: float) 
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout=max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise Unavailable(
-                f"the build took longer than {TIME_LIMIT:g} s",
-                hint="find out which command of the recipe does not end",
-            ) from None
+            code = _waited(process, work, bounds)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -221,6 +237,38 @@ def _run(words: list[str], work: Path, environment: dict[str, str], end: float) 
             said.seek(max(0, said.seek(0, os.SEEK_END) - (1 << 16)))
             lines = said.read().decode(errors="replace").splitlines()[-_TAIL:]
             raise BuildFailed(code, output=tuple(lines))
+
+
+def _waited(process: subprocess.Popen[bytes], work: Path, bounds: _Bounds) -> int:
+    """Answer a command's exit code; raises `Unavailable` past the limits of time and disk."""
+    while (left := bounds.end - time.monotonic()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=min(left, _LOOK))
+        # Others write to the disk as well: only then are the files worth a walk.
+        if bounds.free - _free(work) > DISK_LIMIT and _size(work) > DISK_LIMIT:
+            raise Unavailable(
+                f"the build wrote more than {DISK_LIMIT} bytes",
+                hint="find out which command of the recipe fills the disk",
+            )
+    raise Unavailable(
+        f"the build took longer than {TIME_LIMIT:g} s",
+        hint="find out which command of the recipe does not end",
+    )
+
+
+def _free(work: Path) -> int:
+    found = os.statvfs(work)
+    return found.f_bfree * found.f_frsize
+
+
+def _size(folder: Path) -> int:
+    """Answer how many bytes of disk the files below a folder take up."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                total += Path(place, name).lstat().st_blocks * 512
+    return total
 
 
 def _output(work: Path, name: str) -> bytes:
@@ -248,14 +296,24 @@ def _environment(epoch: int) -> dict[str, str]:
     }
 
 
+_BEGIN = f"""
+umask 022
+ulimit -c 0
+ulimit -t {int(TIME_LIMIT)}
+ulimit -d {MEMORY_LIMIT >> 10}
+ulimit -f {FILE_LIMIT >> 9}
+"""
+"""What holds for every command; a limit that is lower already stays, and is complained of."""
+
 _MOUNTED = f"""
 set -e
-umask 022
 if [ "$2" ]; then mount --bind "$2" "$1/toolchain"; fi
 mount --rbind "$1" {_STAGE}
 cd {_STAGE}/build
 hostname build || :
 shift 2
+set +e
+{_BEGIN}
 exec "$@"
 """
 
@@ -264,7 +322,7 @@ def _wrapped(
     level: Level, words: tuple[str, ...], *, work: Path, compiler: Compiler | None
 ) -> list[str]:
     if level is Level.NONE:
-        return ["sh", "-c", 'umask 022; exec "$@"', "sh", *words]
+        return ["sh", "-c", f'{_BEGIN}exec "$@"', "sh", *words]
     if level is Level.UNSHARE:
         return [
             "unshare", "--user", "--map-root-user", "--mount", "--net", "--ipc", "--uts", "--pid",
@@ -273,10 +331,11 @@ def _wrapped(
         ]  # fmt: skip
     # Root keeps its capabilities unless told, and could mount what is read-only anew.
     arguments = [
-        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "build",
+        "bwrap", "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0",
+        "--die-with-parent", "--new-session", "--hostname", "build",
         "--cap-drop", "ALL",
         "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev",
-        "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
+        "--size", str(FILE_LIMIT), "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
         "--bind", str(work), "/build", "--chdir", "/build",
     ]  # fmt: skip
     for folder in ("bin", "lib", "lib64", "sbin"):
@@ -288,4 +347,4 @@ def _wrapped(
         arguments += ["--ro-bind", "/etc/alternatives", "/etc/alternatives"]
     if compiler and compiler.home:
         arguments += ["--ro-bind", str(compiler.home), compiler.inside]
-    return [*arguments, "sh", "-c", 'umask 022; exec "$@"', "sh", *words]
+    return [*arguments, "sh", "-c", f'{_BEGIN}exec "$@"', "sh", *words]
