@@ -41,7 +41,7 @@ check: setup
 
 test: setup setup-test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not heavy"
+	$(BIN)/coverage run -m pytest -m "not heavy" --numprocesses auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

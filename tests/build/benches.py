@@ -11,13 +11,15 @@ import boards
 import workshop
 from fwseal.base.tables import Table
 from fwseal.build import recipe as recipes
-from fwseal.build import sandbox
+from fwseal.build import lock, sandbox, toolchain
 from fwseal.build.run import Order
 from fwseal.image import memory_map
 from needs import absent, need_program
 
 LAYOUT = memory_map.layout(Table(boards.LAYOUT, where="layout.toml"))
-NO_COMPILER = sandbox.Compiler(name="none", sha256="", home=None, inside="", cc="cc")
+NO_COMPILER = toolchain.Compiler(
+    name="none", kind="program", version="", sha256="", home=None, cc="cc"
+)
 PROBES = {
     sandbox.Level.BUBBLEWRAP: ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"),
     sandbox.Level.UNSHARE: ("unshare", "--user", "--map-root-user", "--net", "--mount", "true"),
@@ -94,6 +96,7 @@ paths = ["."]
 
 [toolchain]
 compiler = "zig"
+host = ["cp"]
 
 [build]
 commands = [["cp", "{from}", "app.elf"]]
@@ -134,7 +137,11 @@ def order(text: str, source: bytes, *, commit: str = "ab" * 20) -> Order:
         recipe_bytes=text.encode(),
         commit=commit,
         archive=source,
+        compiler=toolchain.find("zig"),
+        lock=lock.Lock(),
+        locking=True,
         layout=LAYOUT,
+        layout_bytes=b"",
         vendor_id=workshop.VENDOR,
         class_id=workshop.CLASS,
     )

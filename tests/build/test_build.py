@@ -18,7 +18,7 @@ from securesystemslib.signer import SSlibKey
 
 import elves
 import projects
-from fwseal.build import sandbox, source
+from fwseal.build import sandbox, source, toolchain
 from fwseal.build.sandbox import Level
 from needs import need_program
 from projects import BUILT, PROFILE, RECIPE, here, offer
@@ -277,7 +277,7 @@ def test_the_provenance_says_what_went_in_and_its_subject_is_the_unsigned_payloa
     inputs = {one["name"]: one["digest"] for one in definition["resolvedDependencies"]}
     assert inputs == {
         "source": {"gitCommit": commit, "sha256": hashlib.sha256(archive).hexdigest()},
-        "zig": {"sha256": sandbox.compiler("zig").sha256},
+        "zig": {"sha256": toolchain.find("zig").sha256},
     }
     builder = statement["predicate"]["runDetails"]["builder"]["id"]
     assert builder == "urn:fwseal:builder:dev-builder"

@@ -111,7 +111,7 @@ def test_a_payload_may_name_its_uri_and_its_load_address() -> None:
         ('"firmware", ', "1, "),
         ('paths = ["firmware", "lib"]', "paths = []"),
         ('paths = ["firmware", "lib"]', 'paths = "firmware"'),
-        ('compiler = "zig"', 'compiler = "tcc"'),
+        ('compiler = "zig"', 'compiler = "t c c"'),
         ('compiler = "zig"', 'compiler = "/bin/sh"'),
         ('["true"]]', '"true"]'),
         ('["true"]]', "[]]"),

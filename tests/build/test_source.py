@@ -11,7 +11,7 @@ import pytest
 
 import projects
 from fwseal.base.errors import Misuse, Unavailable
-from fwseal.build import sandbox, source
+from fwseal.build import sandbox, source, toolchain
 from fwseal.build.sandbox import Job, Level
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def unpacked(tree: Path, script: str) -> str:
         archive=source.export(tree, "HEAD", (".",))[1],
         commands=(("sh", "-c", script),),
         outputs=("out",),
-        compiler=sandbox.compiler("zig"),
+        compiler=toolchain.find("zig"),
         epoch=0,
     )
     return sandbox.build(job, Level.NONE)["out"].decode()

@@ -62,8 +62,13 @@ class Reason(enum.Enum):
     TARGET_UNKNOWN = "target-unknown"
     TARGET_MISMATCH = "target-mismatch"
     TOO_SLOW = "too-slow"
-    # signing gate
+    # build
     NOT_REPRODUCED = "not-reproduced"
+    UNDECLARED_INPUT = "undeclared-input"
+    NETWORK_ATTEMPT = "network-attempt"
+    OUTSIDE_WRITE = "outside-write"
+    UNRECORDED = "unrecorded"
+    # signing gate
     APPROVAL_MISSING = "approval-missing"
     APPROVAL_MISMATCH = "approval-mismatch"
     KEY_ATTRIBUTES = "key-attributes"
@@ -272,6 +277,26 @@ REASONS: dict[Reason, Entry] = {
         "two builds of one source gave different bytes",
         _AUTHOR,
         "make the build reproducible, then build again",
+    ),
+    Reason.UNDECLARED_INPUT: _entry(
+        "a build read what neither its recipe nor its lock declares",
+        _AUTHOR,
+        "remove the input, declare its program in host, or lock it with fwseal build --lock",
+    ),
+    Reason.NETWORK_ATTEMPT: _entry(
+        "a build wanted to talk to somebody, and builds have no network",
+        _AUTHOR,
+        "name what it would fetch under [source], with its digest",
+    ),
+    Reason.OUTSIDE_WRITE: _entry(
+        "a build wrote outside of its own folders",
+        _AUTHOR,
+        "let the build write below its source only, or install bubblewrap",
+    ),
+    Reason.UNRECORDED: _entry(
+        "a program of a build works in a way that no recorder sees",
+        _AUTHOR,
+        "turn io_uring off for that program",
     ),
     Reason.APPROVAL_MISSING: _entry(
         "an approval the policy asks for is missing", _SIGNER, "ask the approvers"

@@ -6,9 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from fwseal.base import statements
+from fwseal.build.lock import tree_sha256
 
 if TYPE_CHECKING:
     from fwseal.base.statements import Subject
+    from fwseal.build.lock import Component
 
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:fwseal:recipe:v1"
@@ -16,20 +18,27 @@ BUILD_TYPE = "urn:fwseal:recipe:v1"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Everything that is known to have gone in; digests in lower-case hex."""
+    """Everything that is known to have gone in; digests in lower-case hex.
+
+    `commit` is empty where archives alone were built, `manifest_sha256` (of the input manifest)
+    where no recorder worked. `parts` begins with the compiler.
+    """
 
     recipe_sha256: str
     commit: str
     source_sha256: str
-    compiler: str
-    compiler_sha256: str
+    parts: tuple[Component, ...]
+    manifest_sha256: str
     parameters: dict[str, str]
+    layout_sha256: str
     sandbox: str
     builder: str
 
 
 def provenance(subjects: tuple[Subject, ...], inputs: Inputs) -> bytes:
     """Answer the statement's bytes; subjects are the unsigned payloads."""
+    source = {"gitCommit": inputs.commit} if inputs.commit else {}
+    recorded = {"name": "reports/inputs.json", "digest": {"sha256": inputs.manifest_sha256}}
     return statements.statement(
         subjects=subjects,
         predicate_type=PREDICATE_TYPE,
@@ -39,19 +48,31 @@ def provenance(subjects: tuple[Subject, ...], inputs: Inputs) -> bytes:
                 "externalParameters": {
                     "recipe": {"sha256": inputs.recipe_sha256},
                     "parameters": inputs.parameters,
+                    "layout": {"sha256": inputs.layout_sha256},
                 },
-                "internalParameters": {"sandbox": inputs.sandbox, "builds": 2},
+                "internalParameters": {
+                    "sandbox": inputs.sandbox,
+                    "recorder": "strace" if inputs.manifest_sha256 else "none",
+                    "builds": 2,
+                },
                 "resolvedDependencies": [
-                    {
-                        "name": "source",
-                        "digest": {
-                            "gitCommit": inputs.commit,
-                            "sha256": inputs.source_sha256,
-                        },
-                    },
-                    {"name": inputs.compiler, "digest": {"sha256": inputs.compiler_sha256}},
+                    {"name": "source", "digest": {**source, "sha256": inputs.source_sha256}},
+                    *map(_part, inputs.parts),
                 ],
             },
-            "runDetails": {"builder": {"id": f"urn:fwseal:builder:{inputs.builder}"}},
+            "runDetails": {
+                "builder": {"id": f"urn:fwseal:builder:{inputs.builder}"},
+                "byproducts": [recorded] if inputs.manifest_sha256 else [],
+            },
         },
     )
+
+
+def _part(one: Component) -> dict[str, object]:
+    """Answer one dependency; a package's digest is that of its files which were read."""
+    found: dict[str, object] = {
+        "name": one.name, "digest": {"sha256": one.sha256 or tree_sha256(one.files)},
+    }  # fmt: skip
+    if one.version:
+        found["annotations"] = {"kind": one.kind, "version": one.version}
+    return found

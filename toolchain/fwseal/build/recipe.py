@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
 from fwseal.base.ids import ComponentId, PayloadFormat, plain_name
+from fwseal.build import lock
 from fwseal.suit import author
 
 if TYPE_CHECKING:
     from fwseal.base.tables import Table
 
-COMPILERS = ("zig", "arm-none-eabi-gcc")
 RESERVED = ("version", "build-id", "cc")
 """Placeholders that the build fills in; no parameter may take their names."""
 
@@ -21,11 +21,41 @@ _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A source archive by name and SHA-256: a file beside the recipe, or an address.
+
+    `into` is the folder of the source it is laid out in, empty for its top.
+    """
+
+    place: str
+    sha256: str
+    into: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A commit of the repository the recipe lives in, and the paths of it that are built."""
+    """What is built: paths of a commit of the repository the recipe lives in, and archives.
+
+    `commit` is empty where archives alone are built.
+    """
 
     commit: str
     paths: tuple[str, ...]
+    archives: tuple[Archive, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """Who compiles: a program by name, in the system or in a declared folder.
+
+    `lock` is the file of digests, a path relative to the recipe; `host` are the programs of the
+    building machine that a recipe declares by name alone.
+    """
+
+    compiler: str
+    folder: str
+    lock: str
+    host: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +93,7 @@ class Recipe:
     sequence_number: int
     device: str
     source: Source
-    compiler: str
+    toolchain: Toolchain
     commands: tuple[tuple[str, ...], ...]
     outputs: tuple[str, ...]
     parameters: dict[str, str]
@@ -84,7 +114,7 @@ def recipe(table: Table) -> Recipe:
         sequence_number=number,
         device=product.take("device", str),
         source=_source(source),
-        compiler=toolchain.one_of("compiler", COMPILERS),
+        toolchain=_toolchain(toolchain),
         commands=_commands(build),
         outputs=build.strings("outputs"),
         parameters=_parameters(table.table("parameters", optional=True)),
@@ -128,14 +158,49 @@ def _manifest(table: Table, payloads: tuple[PayloadSpec, ...], number: int) -> a
     )
 
 
+def _toolchain(table: Table) -> Toolchain:
+    found = Toolchain(
+        compiler=table.take("compiler", str),
+        folder=table.take("folder", str, ""),
+        lock=table.take("lock", str, lock.FILE),
+        host=table.strings("host", ()),
+    )
+    if found.folder:
+        _inside(found.compiler, table)
+    else:
+        plain_name(found.compiler, what="compiler")
+    for name in (*found.host, found.lock.rpartition("/")[2]):
+        plain_name(name.replace("+", ""), what="program" if name in found.host else "lock")
+    return found
+
+
 def _source(table: Table) -> Source:
-    found = Source(commit=table.take("commit", str), paths=table.strings("paths"))
-    if not re.fullmatch(r"HEAD|[0-9a-f]{40}|[0-9a-f]{64}", found.commit):
+    archives = tuple(_archive(entry) for entry in table.tables("archive", optional=True))
+    found = Source(
+        commit=table.take("commit", str, "" if archives else None),
+        paths=table.strings("paths", () if archives and not table.has("commit") else None),
+        archives=archives,
+    )
+    if found.commit and not re.fullmatch(r"HEAD|[0-9a-f]{40}|[0-9a-f]{64}", found.commit):
         raise table.misuse("commit must be HEAD or a whole commit id in lower-case hex")
-    if not found.paths:
+    if bool(found.commit) is not bool(found.paths):
         raise table.misuse("paths must name what is built", hint='paths = ["."] is all of it')
     for path in found.paths:
         _inside(path, table)
+    return found
+
+
+def _archive(entry: Table) -> Archive:
+    found = Archive(
+        place=entry.take("file", str) if entry.has("file") else entry.take("url", str),
+        sha256=entry.take("sha256", str),
+        into=entry.take("into", str, ""),
+    )
+    entry.done()
+    if not re.fullmatch(r"[0-9a-f]{64}", found.sha256):
+        raise entry.misuse("sha256 must be 64 digits of lower-case hex")
+    if found.into:
+        _inside(found.into, entry)
     return found
 
 

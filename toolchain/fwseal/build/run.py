@@ -10,7 +10,8 @@ from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
 from fwseal.base.release import Payload, PayloadFormat, Release, State
 from fwseal.base.statements import Subject
-from fwseal.build import provenance, sandbox
+from fwseal.build import inputs, lock, packages, provenance, recorder, sandbox, toolchain
+from fwseal.build.lock import Component, Declared, Lock
 from fwseal.build.recipe import PayloadSpec, Recipe, expanded
 from fwseal.image import elf, intelhex, mcuboot, memory_map
 from fwseal.image.memory_map import Region
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping
 
+    from fwseal.build.inputs import Inputs
+    from fwseal.build.toolchain import Compiler
     from fwseal.image.memory_map import Layout
 
 
@@ -30,72 +33,154 @@ _MAX_COUNTER = 0xFFFFFFFF
 class Order:
     """What to build, for which device, from which bytes.
 
-    `inputs` holds the files that the manifest speaks of and no build makes, by name.
+    `inputs` holds the files that the manifest speaks of and no build makes, by name; `compiler`
+    is who compiles, and `lock` what may be read besides the source. With `locking` the lock grows
+    by what is read.
     """
 
     recipe: Recipe
     recipe_bytes: bytes
     commit: str
     archive: bytes
+    compiler: Compiler
+    lock: Lock
     layout: Layout
+    layout_bytes: bytes
     vendor_id: uuid.UUID
     class_id: uuid.UUID
+    locking: bool = False
     inputs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A release's first files by their path in it, and the statement that wants a signature."""
+    """A release's first files by their path in it, and the statement that wants a signature.
+
+    `found` is what the builds looked at, None where no recorder works.
+    """
 
     release: Release
     files: dict[str, bytes]
     statement: bytes
     level: sandbox.Level
+    found: Inputs | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What went in besides the source: the lock that allows it, and its parts."""
+
+    locked: Lock
+    parts: tuple[Component, ...]
+    manifest: bytes
 
 
 def build(order: Order, *, builder: str) -> Built:
     """Answer what two sandboxed builds agree on.
 
-    Raises `Refused` (not-reproduced, storage-full, malformed), `BuildFailed`, `Misuse`,
-    `Unavailable`.
+    Raises `Refused` (not-reproduced, undeclared-input, network-attempt, outside-write,
+    storage-full, malformed), `BuildFailed`, `Misuse`, `Unavailable`.
     """
-    recipe = order.recipe
-    compiler = sandbox.compiler(recipe.compiler)
+    pin = _pin(order.compiler)
+    locked = lock.merged(order.lock, [pin] if order.locking and pin.kind != "program" else [])
+    lock.check_compiler(locked, pin)
     level = sandbox.best_level()
-    known = {
-        "version": recipe.version,
-        "build-id": order.commit[:12],
-        "cc": compiler.command(level),
-    }
-    job = sandbox.Job(
-        archive=order.archive,
-        commands=expanded(recipe, known, recipe.name),
-        outputs=recipe.outputs,
-        compiler=compiler,
-        epoch=0,
-    )
-    first, second = sandbox.build(job, level), sandbox.build(job, level)
-    for name in recipe.outputs:
+    first, second, found = _twice(_job(order, level), level)
+    judged = _Judged(locked=locked, parts=(pin,), manifest=b"")
+    if found:
+        judged = _judged(order, found, locked, isolated=level is sandbox.Level.BUBBLEWRAP)
+    for name in order.recipe.outputs:
         _same(name, first[name], second[name])
     files = _files(order, first)
+    files[lock.FILE] = lock.text(judged.locked).encode()
+    files["layout.toml"] = order.layout_bytes
+    if judged.manifest:
+        files[inputs.FILE] = judged.manifest
     release = _release(order, files)
-    inputs = provenance.Inputs(
-        recipe_sha256=release.recipe_sha256,
-        commit=order.commit,
-        source_sha256=sha256_hex(order.archive),
-        compiler=compiler.name,
-        compiler_sha256=compiler.sha256,
-        parameters={**recipe.parameters, "version": recipe.version},
-        sandbox=level.value,
-        builder=builder,
-    )
     subjects = tuple(
         Subject(name=path, sha256=sha256_hex(data))
         for path, data in sorted(files.items())
         if path.endswith(".bin") and path.startswith("unsigned/")
     )
-    statement = provenance.provenance(subjects, inputs)
-    return Built(release=release, files=files, statement=statement, level=level)
+    statement = provenance.provenance(subjects, _went_in(order, judged, level, builder))
+    return Built(release=release, files=files, statement=statement, level=level, found=found)
+
+
+def _judged(order: Order, found: Inputs, locked: Lock, *, isolated: bool) -> _Judged:
+    """Answer what went in when it is declared, or with `locking` has become so."""
+    outside = {
+        name: digest
+        for name, digest in found.files().items()
+        if not f"{name}/".startswith(f"{toolchain.INSIDE}/")
+    }
+    owned = packages.owners(outside)
+    if order.locking:
+        left = {one.name for one in lock.undeclared(found, _declared(order, locked))}
+        new = {name: digest for name, digest in outside.items() if name in left}
+        locked = lock.merged(locked, lock.grouped(new, owned))
+    lock.judge(found, _declared(order, locked), isolated=isolated)
+    names = {name: f"{one.name} {one.version}" for name, one in owned.items()}
+    return _Judged(
+        locked=locked,
+        parts=(_pin(order.compiler), *lock.grouped(outside, owned)),
+        manifest=found.to_json(names),
+    )
+
+
+def _pin(compiler: Compiler) -> Component:
+    return Component(
+        kind=compiler.kind, name=compiler.name, version=compiler.version, sha256=compiler.sha256
+    )
+
+
+def _declared(order: Order, locked: Lock) -> Declared:
+    shown = {f"{toolchain.INSIDE}/{path}": one for path, one in order.compiler.files.items()}
+    return Declared(
+        host=order.recipe.toolchain.host,
+        files={**locked.files(), **shown},
+        folders=(toolchain.INSIDE,) if shown else (),
+    )
+
+
+def _job(order: Order, level: sandbox.Level) -> sandbox.Job:
+    known = {
+        "version": order.recipe.version,
+        "build-id": (order.commit or sha256_hex(order.archive))[:12],
+        "cc": sandbox.cc(order.compiler, level),
+    }
+    return sandbox.Job(
+        archive=order.archive,
+        commands=expanded(order.recipe, known, order.recipe.name),
+        outputs=order.recipe.outputs,
+        compiler=order.compiler,
+        epoch=0,
+    )
+
+
+def _twice(
+    job: sandbox.Job, level: sandbox.Level
+) -> tuple[dict[str, bytes], dict[str, bytes], Inputs | None]:
+    if not recorder.available():
+        return sandbox.build(job, level), sandbox.build(job, level), None
+    first, looked = sandbox.recorded(job, level)
+    second, again = sandbox.recorded(job, level)
+    return first, second, looked.joined(again)
+
+
+def _went_in(
+    order: Order, judged: _Judged, level: sandbox.Level, builder: str
+) -> provenance.Inputs:
+    return provenance.Inputs(
+        recipe_sha256=sha256_hex(order.recipe_bytes),
+        commit=order.commit,
+        source_sha256=sha256_hex(order.archive),
+        parts=judged.parts,
+        manifest_sha256=sha256_hex(judged.manifest) if judged.manifest else "",
+        parameters={**order.recipe.parameters, "version": order.recipe.version},
+        layout_sha256=sha256_hex(order.layout_bytes),
+        sandbox=level.value,
+        builder=builder,
+    )
 
 
 def _same(name: str, one: bytes, other: bytes) -> None:

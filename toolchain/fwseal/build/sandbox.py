@@ -9,20 +9,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import hashlib
-import importlib.util
 import io
 import os
-import shutil
 import signal
 import subprocess
 import tarfile
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.reasons import Reason
+from fwseal.build import recorder
+from fwseal.build.toolchain import INSIDE, PATH
+from fwseal.build.trace import MARK
+
+if TYPE_CHECKING:
+    from fwseal.build.inputs import Inputs
+    from fwseal.build.toolchain import Compiler
 
 TIME_LIMIT = 900.0
 """Seconds for all commands of one build."""
@@ -48,9 +53,6 @@ _MAX_OUTPUT = 1 << 28
 _STAGE = "/mnt"
 """Where unshare shows source and compiler."""
 
-_PATH = "/usr/local/bin:/usr/bin:/bin"
-"""Where programs are found in a build, and therefore where compilers are looked for."""
-
 
 class Level(enum.Enum):
     """How a build is kept apart, best first."""
@@ -73,24 +75,6 @@ class BuildFailed(Refused):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Compiler:
-    """A compiler found on this machine: `home` is made visible at `inside` in the sandbox."""
-
-    name: str
-    sha256: str
-    home: Path | None
-    inside: str
-    cc: str
-
-    def command(self, level: Level) -> str:
-        """Answer what `{cc}` stands for: without a sandbox the compiler has no fixed path."""
-        if self.home is None or level is Level.BUBBLEWRAP:
-            return self.cc
-        place = str(self.home) if level is Level.NONE else f"{_STAGE}{self.inside}"
-        return self.cc.replace(self.inside, place)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One build: a tar archive of the source, commands word by word, and its outputs."""
 
@@ -101,26 +85,12 @@ class Job:
     epoch: int
 
 
-def compiler(name: str) -> Compiler:
-    """Answer the compiler a recipe names; raises `Unavailable` when it is not installed."""
-    if name == "zig":
-        spec = importlib.util.find_spec("ziglang")
-        if spec is None or spec.origin is None:
-            raise Unavailable("compiler zig is not installed", hint="pip install 'fwseal[build]'")
-        home = Path(spec.origin).parent
-        return Compiler(
-            name=name, sha256=_sha256(home / "zig"), home=home, inside="/toolchain",
-            cc="/toolchain/zig cc",
-        )  # fmt: skip
-    path = shutil.which(name, path=_PATH)
-    if path is None:
-        raise Unavailable(f"compiler {name} is not installed", hint=f"apt install gcc-{name[:-4]}")
-    return Compiler(name=name, sha256=_sha256(Path(path).resolve()), home=None, inside="", cc=name)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def cc(compiler: Compiler, level: Level) -> str:
+    """Answer what `{cc}` stands for: without a sandbox the compiler has no fixed path."""
+    if compiler.home is None or level is Level.BUBBLEWRAP:
+        return compiler.cc
+    place = str(compiler.home) if level is Level.NONE else f"{_STAGE}{INSIDE}"
+    return compiler.cc.replace(INSIDE, place)
 
 
 def best_level() -> Level:
@@ -145,20 +115,56 @@ def build(job: Job, level: Level) -> dict[str, bytes]:
     Raises `BuildFailed`, `Misuse` for an output that was not made or a source with links out of
     it, `Unavailable` for a disk that is full or a build past its time.
     """
-    end = time.monotonic() + TIME_LIMIT
+    return _built(job, level, traces=None)[0]
+
+
+def recorded(job: Job, level: Level) -> tuple[dict[str, bytes], Inputs]:
+    """Answer the same, and what the build looked at; raises the same."""
+    with tempfile.TemporaryDirectory(prefix="fwseal-trace-") as folder:
+        outputs, found = _built(job, level, traces=Path(folder))
+    if found is None:
+        raise AssertionError
+    return outputs, found
+
+
+def _built(
+    job: Job, level: Level, *, traces: Path | None
+) -> tuple[dict[str, bytes], Inputs | None]:
+    end, written = time.monotonic() + TIME_LIMIT, []
+    began = time.time_ns()
     try:
         with tempfile.TemporaryDirectory(prefix="fwseal-build-") as folder:
             work = _laid_out(folder)
             bounds = _Bounds(end=end, free=_free(work))
             _unpack(job.archive, work)
-            for command in job.commands:
-                wrapped = _wrapped(level, command, work=work, compiler=job.compiler)
-                _run(wrapped, work, _environment(job.epoch), bounds)
-            return {name: _output(work, name) for name in job.outputs}
+            for number, command in enumerate(job.commands):
+                words = _wrapped(level, command, work=work, compiler=job.compiler)
+                if traces:
+                    written.append(traces / str(number))
+                    words = recorder.watching(words, written[-1])
+                _run(words, work, _environment(job.epoch), bounds)
+            found = None
+            if traces:
+                view = _view(level, work, job.compiler)
+                found = recorder.looked(written, view, job.archive, began=began)
+            return {name: _output(work, name) for name in job.outputs}, found
     except OSError as error:
         raise Unavailable(
             f"the build folder cannot be used: {error.strerror}", hint="check space in TMPDIR"
         ) from None
+
+
+def _view(level: Level, work: Path, compiler: Compiler | None) -> recorder.View:
+    home = os.path.realpath(compiler.home) if compiler and compiler.home else ""
+    shown = [(recorder.SOURCE, str(work)), (INSIDE, home)]
+    stage = _STAGE if level is Level.UNSHARE else ""
+    return recorder.View(
+        shown=tuple((stage + inside, outside) for inside, outside in shown if outside)
+        if level is not Level.NONE
+        else (),
+        work=os.path.realpath(work),
+        home=home,
+    )
 
 
 def _laid_out(folder: str) -> Path:
@@ -282,7 +288,7 @@ def _output(work: Path, name: str) -> bytes:
 
 def _environment(epoch: int) -> dict[str, str]:
     return {
-        "PATH": _PATH,
+        "PATH": PATH,
         "HOME": "/tmp",  # noqa: S108 - inside the sandbox, an empty one
         "USER": "build",
         "LANG": "C.UTF-8",
@@ -302,6 +308,7 @@ ulimit -c 0
 ulimit -t {int(TIME_LIMIT)}
 ulimit -d {MEMORY_LIMIT >> 10}
 ulimit -f {FILE_LIMIT >> 9}
+[ -e {MARK} ] || :
 """
 """What holds for every command; a limit that is lower already stays, and is complained of."""
 
@@ -346,5 +353,5 @@ def _wrapped(
     if Path("/etc/alternatives").is_dir():
         arguments += ["--ro-bind", "/etc/alternatives", "/etc/alternatives"]
     if compiler and compiler.home:
-        arguments += ["--ro-bind", str(compiler.home), compiler.inside]
+        arguments += ["--ro-bind", str(compiler.home), INSIDE]
     return [*arguments, "sh", "-c", f'{_BEGIN}exec "$@"', "sh", *words]

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Unavailable
 from fwseal.base.tables import Table
+from fwseal.build import archive as archives
+from fwseal.build import inputs as recorded
+from fwseal.build import lock as locks
 from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
-from fwseal.build import source
+from fwseal.build import source, toolchain
 from fwseal.build.sandbox import BuildFailed, Level
 from fwseal.cli import files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement
@@ -24,6 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", type=Path)
     parser.add_argument("-o", "--output", metavar="RELEASE", type=Path, required=True)
     parser.add_argument("--dry-run", action="store_true", help="build and compare, write nothing")
+    parser.add_argument("--lock", action="store_true", help="add what is read to the lock")
+    parser.add_argument("--since", metavar="RELEASE", type=Path, help="say which inputs changed")
+    parser.add_argument("--source-archive", metavar="FILE", type=Path, help="write the source too")
     signers.option(parser)
     main.common(parser)
 
@@ -31,7 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build, and write the release."""
     releasedir.vacant(options.output)
-    order, recipe = _order(options.recipe)
+    before = _kept(options.since) if options.since else None
+    order, lock_path = _order(options.recipe, locking=options.lock)
     keyring, folder = signers.load(options.keyring)
     with signers.Signers(keyring, folder) as open_signers:
         builder = open_signers.for_role("builder")
@@ -43,47 +50,116 @@ def run(options: argparse.Namespace) -> int:
             raise
         signers.say(builder, "the provenance", verbose=options.verbose)
         statement = b"" if options.dry_run else sign_statement(built.statement, builder)
-    if built.level is not Level.BUBBLEWRAP:
-        render.note(f"sandbox level {built.level.value}: install bubblewrap for the best one")
+    _talk(built)
     if not options.dry_run:
+        if options.lock:
+            files.write(lock_path, built.files[locks.FILE])
+        if options.source_archive:
+            files.write(options.source_archive, order.archive)
         content = {**built.files, "statements/provenance.dsse.json": statement}
         releasedir.create(options.output, built.release, content)
+    changes = _changes(before, built)
+    _say(options, order, built, changes)
+    return render.EXIT_OK
+
+
+def _talk(built: builds.Built) -> None:
+    if built.level is not Level.BUBBLEWRAP:
+        render.note(f"sandbox level {built.level.value}: install bubblewrap for the best one")
+    if built.found is None:
+        render.note("nothing was recorded: install strace to know every input")
+
+
+def _say(
+    options: argparse.Namespace,
+    order: builds.Order,
+    built: builds.Built,
+    changes: tuple[str, ...] | None,
+) -> None:
     digests = {
         name.removeprefix("unsigned/"): sha256_hex(data)
         for name, data in sorted(built.files.items())
         if name.startswith("unsigned/") and name.endswith(".bin")
     }
+    recipe = order.recipe
     place = "nothing written" if options.dry_run else f"in {project.shown(options.output)}"
     lines = [f"built {recipe.name} {recipe.version} twice, alike, {place}"]
     lines += [f"  {name}  sha256 {digest}" for name, digest in digests.items()]
+    if changes is not None:
+        lines += [f"inputs that changed since {options.since}: {len(changes) or 'none'}"]
+        lines += [f"  {line}" for line in changes]
     body = {
         "release": None if options.dry_run else str(options.output),
         "sandbox": built.level.value,
+        "recorder": "none" if built.found is None else "strace",
         "commit": order.commit,
         "unsigned_sha256": digests,
+        "changes": None if changes is None else list(changes),
     }
     render.result("\n".join(lines), body, as_json=options.json)
-    return render.EXIT_OK
 
 
-def _order(path: Path) -> tuple[builds.Order, recipes.Recipe]:
+def _kept(release: Path) -> recorded.Kept:
+    return recorded.kept(files.read(release / recorded.FILE), where=recorded.FILE)
+
+
+def _changes(before: recorded.Kept | None, built: builds.Built) -> tuple[str, ...] | None:
+    if before is None:
+        return None
+    if recorded.FILE not in built.files:
+        raise Unavailable("nothing was recorded to compare", hint="install strace")
+    now = recorded.kept(built.files[recorded.FILE], where=recorded.FILE)
+    return recorded.changes(before, now)
+
+
+def _order(path: Path, *, locking: bool) -> tuple[builds.Order, Path]:
+    """Answer what to build, and where its lock is; raises `Misuse`."""
     data = files.read(path)
     recipe = recipes.recipe(Table.parse(files.decoded(data, where=str(path)), where=path.name))
     root = project.find(path.parent).root
     device_path = root / recipe.device
     device = inputs.profile(device_path)
-    commit, archive = source.export(root, recipe.source.commit, recipe.source.paths)
+    commit, source_archive = _source(recipe.source, root, path.parent)
+    read = files.reader(device_path.parent)
+    tools = recipe.toolchain
+    place = path.parent / tools.lock
     order = builds.Order(
         recipe=recipe,
         recipe_bytes=data,
         commit=commit,
-        archive=archive,
-        layout=inputs.layout(device, read=files.reader(device_path.parent)),
+        archive=source_archive,
+        compiler=toolchain.find(
+            tools.compiler, folder=path.parent / tools.folder if tools.folder else None
+        ),
+        lock=_lock(place),
+        locking=locking,
+        layout=inputs.layout(device, read=read),
+        layout_bytes=read(device.layout),
         vendor_id=device.vendor_id,
         class_id=device.class_id,
         inputs=_inputs(recipe, path.parent),
     )
-    return order, recipe
+    return order, place
+
+
+def _lock(path: Path) -> locks.Lock:
+    """Answer the lock of a file, an empty one where there is none yet."""
+    if not files.is_there(path):
+        return locks.Lock()
+    return locks.lock(Table.parse(files.text(path), where=path.name))
+
+
+def _source(what: recipes.Source, root: Path, folder: Path) -> tuple[str, bytes]:
+    commit, parts = "", []
+    if what.commit:
+        commit, exported = source.export(root, what.commit, what.paths)
+        if not what.archives:
+            return commit, exported
+        parts.append(("", exported))
+    parts += [
+        (one.into, archives.fetched(one.place, one.sha256, folder=folder)) for one in what.archives
+    ]
+    return commit, archives.combined(parts)
 
 
 def _inputs(recipe: recipes.Recipe, folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,56 @@
+"""The package manager says whose file it is; where there is none, a file is nobody's."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from fwseal.build.lock import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def owners(names: Iterable[str]) -> dict[str, Component]:
+    """Answer the Debian package of each file that one owns, with its version and no files."""
+    ours = sorted(set(names))
+    if not ours:
+        return {}
+    # A file of /usr may be listed as it was before the two trees became one.
+    old = {name.removeprefix("/usr"): name for name in ours if name.startswith("/usr/")}
+    said = _said("dpkg-query", "--search", *ours, *old)
+    packages: dict[str, str] = {}
+    for line in said.splitlines():
+        owner, _, path = line.partition(": ")
+        name = path if path in set(ours) else old.get(path)
+        if name and "," not in owner and not owner.startswith("diversion "):
+            packages.setdefault(name, owner)
+    return _versions(packages)
+
+
+def _versions(packages: Mapping[str, str]) -> dict[str, Component]:
+    wanted = sorted(set(packages.values()))
+    if not wanted:
+        return {}
+    form = "${Package} ${Version} ${Architecture}\n"
+    known = {}
+    for line in _said("dpkg-query", "--show", f"--showformat={form}", *wanted).splitlines():
+        name, version, architecture = line.split(" ")
+        known[name] = Component(kind="package", name=name, version=f"{version} {architecture}")
+    return {
+        path: known[owner.partition(":")[0]]
+        for path, owner in packages.items()
+        if owner.partition(":")[0] in known
+    }
+
+
+def _said(*words: str) -> str:
+    """Answer what a program of the package manager printed; nothing where there is none."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own arguments; paths are whole, and begin with /
+            words, capture_output=True, text=True, errors="surrogateescape", check=False,
+            timeout=60, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
