@@ -10,8 +10,8 @@ import tarfile
 import boards
 import workshop
 from fwseal.base.tables import Table
-from fwseal.build import recipe as recipes
 from fwseal.build import lock, sandbox, toolchain
+from fwseal.build import recipe as recipes
 from fwseal.build.run import Order
 from fwseal.image import memory_map
 from needs import absent, need_program

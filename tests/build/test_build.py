@@ -65,7 +65,7 @@ def test_two_builds_agree_and_so_does_a_later_release_of_the_same_commit(
     if compiler != "zig":
         need_program(compiler)
         projects.edit(shop / RECIPE, 'compiler = "zig"', f'compiler = "{compiler}"')
-        here("build", RECIPE, "-o", "build/first", cwd=shop)
+        here("build", RECIPE, "-o", "build/first", "--lock", cwd=shop)
     here("build", RECIPE, "-o", X, cwd=shop)
     first = shop / (BUILT if compiler == "zig" else "build/first")
     for name in ("demo-plc.elf", "demo-plc.hex", "demo-plc.bin"):

@@ -202,11 +202,12 @@ def check_compiler(locked: Lock, compiler: Component) -> None:
     pins = locked.pins(compiler.kind, compiler.name)
     if compiler.sha256 not in pins:
         known = "not the one that is locked" if pins else "locked nowhere"
-        raise Refused(
-            Reason.UNDECLARED_INPUT,
-            f"compiler {' '.join(filter(None, (compiler.name, compiler.version)))} is {known}",
-            where=compiler.name,
+        named = " ".join(filter(None, (compiler.name, compiler.version)))
+        refused = Refused(
+            Reason.UNDECLARED_INPUT, f"compiler {named} is {known}", where=compiler.name
         )
+        refused.hint = _HINT
+        raise refused
 
 
 def judge(found: Inputs, declared: Declared, *, isolated: bool) -> None:
@@ -241,11 +242,16 @@ def _refusal(left: tuple[Read, ...], declared: Declared) -> Refused:
     what = "lists" if one.listed else "runs" if one.name == one.program else "reads"
     known = "not the one that is locked" if one.name in declared.files else "declared nowhere"
     others = f", and {more} more" if more else ""
-    return Refused(
+    refused = Refused(
         Reason.UNDECLARED_INPUT,
         f"{_short(one.program)} {what} {one.name}, {known}{others}",
         where=one.name,
     )
+    refused.hint = _HINT
+    return refused
+
+
+_HINT = "remove it, name its program in host, or read what fwseal build --lock adds to the lock"
 
 
 def _short(program: str) -> str:
