@@ -18,6 +18,7 @@ demo)
     need git command -v git
     need bubblewrap command -v bwrap
     need qemu-system-arm command -v qemu-system-arm
+    need strace command -v strace
     need softhsm2 command -v softhsm2-util
     ;;
 test)

@@ -188,6 +188,8 @@ def make(demo: Demo, repository: Path) -> dict[str, Path]:
         built = fwseal("build", "manifests/mps2-an385-boot.toml", "-o", boot)
         if built["sandbox"] != "bubblewrap":
             demo.substitute("bubblewrap", f"sandbox level {built['sandbox']}")
+        if built["recorder"] == "none":
+            demo.substitute("strace", "no record of what the builds read")
         detail.append(f"twice, alike, sandbox {built['sandbox']}")
     releases = {}
     for version, recipe in RELEASES.items():

@@ -32,6 +32,7 @@ COMMANDS = """[[
     "make", "-C", "examples/demo-plc", "CC={cc}",
     "VERSION={version}", "BUILD_ID={build-id}", "SELFTEST_FAULT={fault}",
 ]]"""
+HOST = ('host = ["make", "mkdir", "sh"]', 'host = ["cp", "date", "head", "mkdir", "od", "sh"]')
 AS_RAW = ('format = "mcuboot"\nload-address = 0x20000000', 'format = "raw"')
 
 
@@ -56,6 +57,7 @@ def gives(shop: Path, elf: bytes, more: str = "true") -> None:
     projects.commit(shop)
     script = f"mkdir examples/demo-plc/out; cp examples/demo-plc/app.elf {ELF}; {more}"
     projects.edit(shop / RECIPE, COMMANDS, json.dumps([["sh", "-c", script]]))
+    projects.edit(shop / RECIPE, *HOST)
 
 
 @pytest.mark.parametrize("compiler", ["zig", "arm-none-eabi-gcc"])
@@ -80,6 +82,7 @@ def test_a_build_that_reads_chance_or_the_clock_is_refused_and_leaves_no_release
 ) -> None:
     makefile = shop / "examples/demo-plc/Makefile"
     projects.edit(makefile, "'\"$(VERSION)\"'", f"'\"'$$({draw})'\"'")
+    projects.edit(shop / RECIPE, HOST[0], HOST[1].replace('"head"', '"head", "make", "tr"'))
     projects.commit(shop)
     done = here("build", RECIPE, "-o", X, cwd=shop, code=1)
     assert done.reason == "not-reproduced"
@@ -101,7 +104,8 @@ def test_a_small_image_becomes_a_release_with_all_its_files(shop: Path) -> None:
     here("build", RECIPE, "-o", X, cwd=shop)
     files = projects.files(shop / X)
     assert set(files) == {
-        "release.json", "recipe.toml", "unsigned/demo-plc.elf", "unsigned/demo-plc.hex",
+        "release.json", "recipe.toml", "layout.toml", "toolchain.lock.toml",
+        "reports/inputs.json", "unsigned/demo-plc.elf", "unsigned/demo-plc.hex",
         "unsigned/demo-plc.bin", "statements/provenance.dsse.json",
     }  # fmt: skip
     assert files["unsigned/demo-plc.bin"][0x200 : 0x200 + len(body)] == body
@@ -270,12 +274,18 @@ def test_the_provenance_says_what_went_in_and_its_subject_is_the_unsigned_payloa
     assert release["payloads"][0]["unsigned_sha256"] == digest
     definition = statement["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {
+        "layout": {
+            "sha256": hashlib.sha256(
+                (built / "targets/mps2-an385/layout.toml").read_bytes()
+            ).hexdigest()
+        },
         "recipe": {"sha256": hashlib.sha256((built / RECIPE).read_bytes()).hexdigest()},
         "parameters": {"fault": "0", "version": "1.1.0"},
     }
     assert definition["internalParameters"]["builds"] == 2
     inputs = {one["name"]: one["digest"] for one in definition["resolvedDependencies"]}
-    assert inputs == {
+    assert {"make", "libc6"} < inputs.keys()
+    assert {name: inputs[name] for name in ("source", "zig")} == {
         "source": {"gitCommit": commit, "sha256": hashlib.sha256(archive).hexdigest()},
         "zig": {"sha256": toolchain.find("zig").sha256},
     }
@@ -285,10 +295,11 @@ def test_the_provenance_says_what_went_in_and_its_subject_is_the_unsigned_payloa
 
 def test_nothing_of_a_release_names_this_machine(built: Path) -> None:
     files = projects.files(built / BUILT)
-    assert len(files) == 6
+    assert len(files) == 9
     for name, data in files.items():
-        for place in (str(built.parent), "fwseal-build-", "/toolchain", "site-packages"):
+        for place in (str(built.parent), "fwseal-build-", "site-packages"):
             assert place.encode() not in data, (name, place)
+        assert b"/toolchain" not in data or not name.startswith("unsigned/"), name
 
 
 def test_the_unsigned_digest_is_what_the_signed_image_starts_with(shop: Path) -> None:

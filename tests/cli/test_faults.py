@@ -18,7 +18,7 @@ import pytest
 
 import projects
 from fwseal.base.errors import FwsealError
-from fwseal.build import sandbox
+from fwseal.build import toolchain
 from fwseal.cli import files, main
 from needs import absent, need_program
 from projects import BUILT, NEW, OLD, PROFILE, RECIPE, URI, fwseal, here, offer
@@ -158,7 +158,7 @@ def test_a_missing_compiler_is_unavailable_and_no_release_is_made(
     done = here("build", RECIPE, "-o", "build/x", cwd=shop, code=3)
     assert "install" in done.body["error"]["hint"]
     projects.edit(shop / RECIPE, 'compiler = "zig"', 'compiler = "arm-none-eabi-gcc"')
-    monkeypatch.setattr(sandbox, "_PATH", str(shop))
+    monkeypatch.setattr(toolchain, "PATH", str(shop))
     done = here("build", RECIPE, "-o", "build/x", cwd=shop, code=3)
     assert done.body["error"]["hint"] == "apt install gcc-arm-none-eabi"
     assert not (shop / "build/x").exists()

@@ -67,6 +67,8 @@ def _downloaded(address: str) -> bytes:
         with urllib.request.urlopen(address, timeout=TIME_LIMIT) as answer:  # noqa: S310 - http or https, and known by digest
             data: bytes = answer.read(MAX_ARCHIVE + 1)
     except (OSError, ValueError) as error:  # URLError is an OSError
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         reason = getattr(error, "reason", None) or error
         raise Unavailable(
             f"cannot fetch {address}: {reason}", hint="fetch it by hand, and name it by file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from fwseal.build.lock import Component
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+PATH = "/usr/bin:/bin"
+"""Where the package manager is."""
 
 
 def owners(names: Iterable[str]) -> dict[str, Component]:
@@ -46,11 +50,19 @@ def _versions(packages: Mapping[str, str]) -> dict[str, Component]:
 
 def _said(*words: str) -> str:
     """Answer what a program of the package manager printed; nothing where there is none."""
+    program = shutil.which(words[0], path=PATH)
+    if program is None:
+        return ""
     try:
-        done = subprocess.run(  # noqa: S603 - our own arguments; paths are whole, and begin with /
-            words, capture_output=True, text=True, errors="surrogateescape", check=False,
-            timeout=60, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-        )  # fmt: skip
+        done = subprocess.run(  # noqa: S603 - paths are whole, and begin with /
+            [program, *words[1:]],
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+            timeout=60,
+            env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.reasons import Reason
-from fwseal.build import recorder
-from fwseal.build.toolchain import INSIDE, PATH
+from fwseal.build import recorder, toolchain
+from fwseal.build.toolchain import INSIDE
 from fwseal.build.trace import MARK
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ def _output(work: Path, name: str) -> bytes:
 
 def _environment(epoch: int) -> dict[str, str]:
     return {
-        "PATH": PATH,
+        "PATH": toolchain.PATH,
         "HOME": "/tmp",  # noqa: S108 - inside the sandbox, an empty one
         "USER": "build",
         "LANG": "C.UTF-8",

@@ -152,7 +152,8 @@ class _Reader:
             if f'"{MARK}"' not in rest:
                 return  # the sandbox is being made
             self.begun = True
-            self._known[process] = _Process(folder="/", program="sh")
+            self._known[process] = _Process(folder=_text(_STANDS.match(rest)), program="sh")
+            return
         here = self._known.get(process)
         if here is None:
             self._waiting.setdefault(process, []).append((call, rest))

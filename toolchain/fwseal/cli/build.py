@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         signers.say(builder, "the provenance", verbose=options.verbose)
         statement = b"" if options.dry_run else sign_statement(built.statement, builder)
     _talk(built)
+    changes = _changes(before, built)
     if not options.dry_run:
         if options.lock:
             files.write(lock_path, built.files[locks.FILE])
@@ -58,7 +59,6 @@ def run(options: argparse.Namespace) -> int:
             files.write(options.source_archive, order.archive)
         content = {**built.files, "statements/provenance.dsse.json": statement}
         releasedir.create(options.output, built.release, content)
-    changes = _changes(before, built)
     _say(options, order, built, changes)
     return render.EXIT_OK
 

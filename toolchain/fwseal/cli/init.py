@@ -66,7 +66,8 @@ commit = "HEAD"
 paths = ["firmware"]
 
 [toolchain]
-compiler = "zig"                      # or "arm-none-eabi-gcc"
+compiler = "zig"                      # or "arm-none-eabi-gcc"; fwseal build --lock pins it
+host = ["make", "mkdir", "sh"]        # programs of the building machine, by name alone
 
 [build]
 commands = [["make", "-C", "firmware", "CC={{cc}}", "VERSION={{version}}"]]
