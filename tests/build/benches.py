@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import tarfile
+from datetime import UTC, datetime
 
 import boards
 import workshop
@@ -144,4 +145,5 @@ def order(text: str, source: bytes, *, commit: str = "ab" * 20) -> Order:
         layout_bytes=b"",
         vendor_id=workshop.VENDOR,
         class_id=workshop.CLASS,
+        now=datetime(2026, 1, 1, tzinfo=UTC),
     )

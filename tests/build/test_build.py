@@ -105,7 +105,7 @@ def test_a_small_image_becomes_a_release_with_all_its_files(shop: Path) -> None:
     files = projects.files(shop / X)
     assert set(files) == {
         "release.json", "recipe.toml", "layout.toml", "toolchain.lock.toml",
-        "reports/inputs.json", "unsigned/demo-plc.elf", "unsigned/demo-plc.hex",
+        "reports/inputs.json", "reports/images.json", "sbom.cdx.json", "unsigned/demo-plc.elf", "unsigned/demo-plc.hex",
         "unsigned/demo-plc.bin", "statements/provenance.dsse.json",
     }  # fmt: skip
     assert files["unsigned/demo-plc.bin"][0x200 : 0x200 + len(body)] == body
@@ -295,7 +295,7 @@ def test_the_provenance_says_what_went_in_and_its_subject_is_the_unsigned_payloa
 
 def test_nothing_of_a_release_names_this_machine(built: Path) -> None:
     files = projects.files(built / BUILT)
-    assert len(files) == 9
+    assert len(files) == 11
     for name, data in files.items():
         for place in (str(built.parent), "fwseal-build-", "site-packages"):
             assert place.encode() not in data, (name, place)

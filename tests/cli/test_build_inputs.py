@@ -137,7 +137,7 @@ def test_without_a_recorder_a_build_says_so_wherever_it_speaks(
     done = here("build", RECIPE, "-o", "build/y", cwd=shop)
     assert done.body["recorder"] == "none"
     assert "nothing was recorded" in done.err
-    assert not (shop / "build/y/reports").exists()
+    assert not (shop / "build/y/reports/inputs.json").exists()
     here("build", RECIPE, "-o", "build/z", "--since", X, cwd=shop, code=3)
     assert not (shop / "build/z").exists()
 
@@ -188,4 +188,7 @@ def test_an_input_manifest_is_what_its_schema_says(shop: Path) -> None:
     body = json.loads((shop / X / "reports/inputs.json").read_bytes())
     projects.validator("inputs").validate(body)
     assert body["files"]
+    projects.validator("images").validate(
+        json.loads((shop / X / "reports/images.json").read_bytes())
+    )
     assert {one["component"].partition(" ")[0] for one in body["files"]} >= {"coreutils", "libc6"}

@@ -40,7 +40,8 @@ class Component:
     """One part of a toolchain, by digest.
 
     A wheel or folder is pinned whole (`sha256`, of what sha256sum writes of its files, sorted by
-    path); of a Debian package, and of what no package owns, the `files` that were read.
+    path); of a Debian package, and of what no package owns, the `files` that were read. A lock
+    does not hold who made it (`creator`, with an address in angle brackets) and its `license`.
     """
 
     kind: str
@@ -48,6 +49,9 @@ class Component:
     version: str = ""
     sha256: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    purl: str = ""
+    creator: str = ""
+    license: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fwseal.build.lock import Component
 
@@ -36,16 +38,30 @@ def _versions(packages: Mapping[str, str]) -> dict[str, Component]:
     wanted = sorted(set(packages.values()))
     if not wanted:
         return {}
-    form = "${Package} ${Version} ${Architecture}\n"
+    form = "${Package} ${Version} ${Architecture} ${Maintainer}\n"
     known = {}
     for line in _said("dpkg-query", "--show", f"--showformat={form}", *wanted).splitlines():
-        name, version, architecture = line.split(" ")
-        known[name] = Component(kind="package", name=name, version=f"{version} {architecture}")
+        name, version, architecture, creator = line.split(" ", 3)
+        known[name] = Component(
+            kind="package",
+            name=name,
+            version=f"{version} {architecture}",
+            purl=f"pkg:deb/{_vendor()}/{name}@{quote(version, safe='')}?arch={architecture}",
+            creator=creator,
+        )
     return {
         path: known[owner.partition(":")[0]]
         for path, owner in packages.items()
         if owner.partition(":")[0] in known
     }
+
+
+def _vendor() -> str:
+    """Answer whose distribution this is, as package URLs name it."""
+    try:
+        return platform.freedesktop_os_release()["ID"]
+    except (OSError, KeyError):
+        return "debian"
 
 
 def _said(*words: str) -> str:

@@ -45,6 +45,18 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Supplier:
+    """Who answers for the product, as the SBOM names them; empty where the recipe does not.
+
+    `contact` is an address of mail or of a page, `license` an SPDX expression.
+    """
+
+    name: str
+    contact: str
+    license: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Toolchain:
     """Who compiles: a program by name, in the system or in a declared folder.
 
@@ -92,6 +104,7 @@ class Recipe:
     version: str
     sequence_number: int
     device: str
+    supplier: Supplier
     source: Source
     toolchain: Toolchain
     commands: tuple[tuple[str, ...], ...]
@@ -113,6 +126,11 @@ def recipe(table: Table) -> Recipe:
         version=product.take("version", str),
         sequence_number=number,
         device=product.take("device", str),
+        supplier=Supplier(
+            name=product.take("supplier", str, ""),
+            contact=product.take("contact", str, ""),
+            license=product.take("license", str, ""),
+        ),
         source=_source(source),
         toolchain=_toolchain(toolchain),
         commands=_commands(build),

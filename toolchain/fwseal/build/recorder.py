@@ -66,16 +66,18 @@ class View:
 
     def host(self, path: str) -> str:
         """Answer where a path of the build lies on this machine, its links followed."""
+        plain = posixpath.normpath(path)
         for inside, outside in self.shown:
-            if path == inside or path.startswith(f"{inside}/"):
-                path = outside + path.removeprefix(inside)
-                break
+            if f"{plain}/".startswith(f"{inside}/"):
+                return os.path.realpath(outside + plain.removeprefix(inside))
+            if path.startswith(f"{inside}/"):  # and out of it again
+                return os.path.realpath(plain)
         return os.path.realpath(path)
 
     def name(self, path: str) -> str:
         """Answer a path of this machine as the manifest names it."""
         for inside, outside in ((SOURCE, self.work), (INSIDE, self.home)):
-            if outside and (path == outside or path.startswith(f"{outside}/")):
+            if outside and f"{path}/".startswith(f"{outside}/"):
                 return inside + path.removeprefix(outside)
         return path
 
@@ -187,10 +189,11 @@ class _Reading:
         return tuple(sorted(name for name in names if not _below(name, TEMPORARY, *MACHINE)))
 
     def _shown(self, path: str) -> str:
+        plain = posixpath.normpath(path)
         for inside, outside in self._view.shown:
-            if _below(path, inside):
-                return self._view.name(posixpath.normpath(outside + path.removeprefix(inside)))
-        return self._view.name(posixpath.normpath(path))
+            if _below(plain, inside):
+                return self._view.name(outside + plain.removeprefix(inside))
+        return self._view.name(plain)
 
     def _outside(self) -> tuple[Attempt, ...]:
         found = set()

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
+from fwseal import __version__
 from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
 from fwseal.base.release import Payload, PayloadFormat, Release, State
 from fwseal.base.statements import Subject
-from fwseal.build import inputs, lock, packages, provenance, recorder, sandbox, toolchain
+from fwseal.build import inputs, lock, packages, provenance, recorder, sandbox, sbom, toolchain
 from fwseal.build.lock import Component, Declared, Lock
 from fwseal.build.recipe import PayloadSpec, Recipe, expanded
-from fwseal.image import elf, intelhex, mcuboot, memory_map
+from fwseal.image import elf, intelhex, mcuboot, memory_map, report
 from fwseal.image.memory_map import Region
 from fwseal.suit import author
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping
+    from datetime import datetime
 
     from fwseal.build.inputs import Inputs
     from fwseal.build.toolchain import Compiler
@@ -35,7 +38,7 @@ class Order:
 
     `inputs` holds the files that the manifest speaks of and no build makes, by name; `compiler`
     is who compiles, and `lock` what may be read besides the source. With `locking` the lock grows
-    by what is read.
+    by what is read. `names` of hosts and users should not stand in an image.
     """
 
     recipe: Recipe
@@ -48,6 +51,8 @@ class Order:
     layout_bytes: bytes
     vendor_id: uuid.UUID
     class_id: uuid.UUID
+    now: datetime
+    names: tuple[str, ...] = ()
     locking: bool = False
     inputs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
@@ -64,6 +69,7 @@ class Built:
     statement: bytes
     level: sandbox.Level
     found: Inputs | None
+    reports: tuple[report.Report, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +102,58 @@ def build(order: Order, *, builder: str) -> Built:
     files["layout.toml"] = order.layout_bytes
     if judged.manifest:
         files[inputs.FILE] = judged.manifest
+    reports = _reports(order, first)
+    files[REPORTS] = _reports_json(reports)
     release = _release(order, files)
+    files[sbom.FILE] = sbom.document(_facts(order, judged, release, found, reports))
     subjects = tuple(
         Subject(name=path, sha256=sha256_hex(data))
         for path, data in sorted(files.items())
         if path.endswith(".bin") and path.startswith("unsigned/")
     )
     statement = provenance.provenance(subjects, _went_in(order, judged, level, builder))
-    return Built(release=release, files=files, statement=statement, level=level, found=found)
+    return Built(
+        release=release, files=files, statement=statement, level=level, found=found,
+        reports=reports,
+    )  # fmt: skip
+
+
+REPORTS = "reports/images.json"
+
+
+def _reports(order: Order, outputs: dict[str, bytes]) -> tuple[report.Report, ...]:
+    shipped = {payload.file: payload for payload in order.recipe.payloads}
+    found = []
+    for path, data in outputs.items():
+        stem = path.rpartition("/")[2].removesuffix(".elf")
+        payload = shipped.get(f"{stem}.bin")
+        raw = payload is None or payload.format is PayloadFormat.RAW
+        room = order.layout.code.size if raw else order.layout.max_image - order.layout.header_size
+        found.append(report.report(data, name=f"{stem}.bin", room=room, names=order.names))
+    return tuple(found)
+
+
+def _reports_json(reports: tuple[report.Report, ...]) -> bytes:
+    body = {"schema_version": 1, "images": [dataclasses.asdict(one) for one in reports]}
+    return (json.dumps(body, indent=1) + "\n").encode()
+
+
+def _facts(
+    order: Order, judged: _Judged, release: Release, found: Inputs | None,
+    reports: tuple[report.Report, ...],
+) -> sbom.Facts:  # fmt: skip
+    return sbom.Facts(
+        release=release,
+        supplier=order.recipe.supplier,
+        commit=order.commit,
+        source_sha256=sha256_hex(order.archive),
+        source=found.source if found else {},
+        units=tuple({unit for one in reports for unit in one.units}),
+        parts=judged.parts,
+        recorded=found is not None,
+        tool_version=__version__,
+        now=order.now,
+    )
 
 
 def _judged(order: Order, found: Inputs, locked: Lock, *, isolated: bool) -> _Judged:
@@ -129,7 +179,13 @@ def _judged(order: Order, found: Inputs, locked: Lock, *, isolated: bool) -> _Ju
 
 def _pin(compiler: Compiler) -> Component:
     return Component(
-        kind=compiler.kind, name=compiler.name, version=compiler.version, sha256=compiler.sha256
+        kind=compiler.kind,
+        name=compiler.name,
+        version=compiler.version,
+        sha256=compiler.sha256,
+        purl=f"pkg:pypi/ziglang@{compiler.version}" if compiler.kind == "wheel" else "",
+        creator=compiler.creator,
+        license=compiler.license,
     )
 
 

@@ -42,6 +42,8 @@ class Compiler:
     sha256: str
     home: Path | None
     cc: str
+    creator: str = ""
+    license: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -108,8 +110,18 @@ def _zig() -> Compiler:
     }
     return Compiler(
         name="zig", kind="wheel", version=found.version, sha256=tree_sha256(files), home=home,
-        cc=f"{INSIDE}/zig cc", files=files,
+        cc=f"{INSIDE}/zig cc", files=files, creator=_creator(found.metadata),
+        license=found.metadata["License-Expression"] or "",
     )  # fmt: skip
+
+
+def _creator(metadata: importlib.metadata.PackageMetadata) -> str:
+    """Answer who made a wheel, with the address it names (PyPA, core metadata)."""
+    for line in metadata.get_all("Project-URL") or ():
+        label, _, address = line.partition(", ")
+        if label.lower() in ("homepage", "source"):
+            return f"{metadata['Author'] or metadata['Name']} <{address}>"
+    return metadata["Author"] or ""
 
 
 def _hex(digest: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from fwseal.build import inputs as recorded
 from fwseal.build import lock as locks
 from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
-from fwseal.build import source, toolchain
+from fwseal.build import sbom, source, toolchain
 from fwseal.build.sandbox import BuildFailed, Level
 from fwseal.cli import files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement
@@ -66,6 +68,10 @@ def run(options: argparse.Namespace) -> int:
 def _talk(built: builds.Built) -> None:
     if built.level is not Level.BUBBLEWRAP:
         render.note(f"sandbox level {built.level.value}: install bubblewrap for the best one")
+    for image in built.reports:
+        for one in image.findings:
+            place = f"{image.name} at {one.address:#x}"
+            render.note(f"{one.kind} in {place}{one.symbol and f', {one.symbol}'}: {one.detail}")
     if built.found is None:
         render.note("nothing was recorded: install strace to know every input")
 
@@ -94,6 +100,12 @@ def _say(
         "recorder": "none" if built.found is None else "strace",
         "commit": order.commit,
         "unsigned_sha256": digests,
+        "findings": [
+            {"image": image.name, "kind": one.kind, "address": one.address, "detail": one.detail}
+            for image in built.reports
+            for one in image.findings
+        ],
+        "sbom_absent": list(sbom.absent(built.files[sbom.FILE])),
         "changes": None if changes is None else list(changes),
     }
     render.result("\n".join(lines), body, as_json=options.json)
@@ -137,9 +149,16 @@ def _order(path: Path, *, locking: bool) -> tuple[builds.Order, Path]:
         layout_bytes=read(device.layout),
         vendor_id=device.vendor_id,
         class_id=device.class_id,
+        now=inputs.time(None),
+        names=_names(),
         inputs=_inputs(recipe, path.parent),
     )
     return order, place
+
+
+def _names() -> tuple[str, ...]:
+    """Answer what this machine and its user are called, which no image should tell."""
+    return tuple(filter(None, (socket.gethostname(), os.environ.get("USER", ""))))
 
 
 def _lock(path: Path) -> locks.Lock:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse
-from fwseal.base.release import PayloadFormat, Release
+from fwseal.base.release import PayloadFormat, Release, State
+from fwseal.build import sbom
 from fwseal.cli import files, lint, main, releasedir, render, signers
 from fwseal.signing import release as signing
 
@@ -71,7 +72,7 @@ def _sign(options: argparse.Namespace) -> int:
                     envelope = look(release=release)
                 grown = signing.sign_release(release, envelope, signer=signer)
             release = grown.release
-            releasedir.grow(folder, release, grown.files)
+            releasedir.grow(folder, release, {**grown.files, **_listed(folder, release)})
     signed = [f"{keys[role].label} signed {what}, as {role}" for role in roles]
     body = {
         "release": str(folder),
@@ -80,6 +81,13 @@ def _sign(options: argparse.Namespace) -> int:
     }
     render.result("\n".join(signed or ["signed already"]), body, as_json=options.json)
     return render.EXIT_OK
+
+
+def _listed(folder: Path, release: Release) -> dict[str, bytes]:
+    """Answer the SBOM with the digests of what devices fetch; nothing where there is none."""
+    if not files.is_there(folder / sbom.FILE) or release.state is State.SIGNED:
+        return {}
+    return {sbom.FILE: sbom.deployed(files.read(folder / sbom.FILE), release.payloads)}
 
 
 def _raw(release: Release) -> bool:
