@@ -105,8 +105,9 @@ def test_a_small_image_becomes_a_release_with_all_its_files(shop: Path) -> None:
     files = projects.files(shop / X)
     assert set(files) == {
         "release.json", "recipe.toml", "layout.toml", "toolchain.lock.toml",
-        "reports/inputs.json", "reports/images.json", "sbom.cdx.json", "unsigned/demo-plc.elf", "unsigned/demo-plc.hex",
-        "unsigned/demo-plc.bin", "statements/provenance.dsse.json",
+        "reports/inputs.json", "reports/images.json", "sbom.cdx.json",
+        "unsigned/demo-plc.elf", "unsigned/demo-plc.hex", "unsigned/demo-plc.bin",
+        "statements/provenance.dsse.json",
     }  # fmt: skip
     assert files["unsigned/demo-plc.bin"][0x200 : 0x200 + len(body)] == body
     assert files["recipe.toml"] == (shop / RECIPE).read_bytes()

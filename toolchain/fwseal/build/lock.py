@@ -20,7 +20,8 @@ SCHEMA_VERSION = 1
 FILE = "toolchain.lock.toml"
 """The lock in a release, and beside a recipe that names none."""
 
-KINDS = ("wheel", "folder", "package", "unowned")
+WHOLE = ("wheel", "folder")
+KINDS = (*WHOLE, "package", "unowned")
 
 PROGRAMS = ("/usr/local/bin/", "/usr/bin/", "/bin/")
 """Where a program that a recipe declares by name must be."""
@@ -64,9 +65,11 @@ class Lock:
         """Answer the SHA-256 of each file that is pinned by itself."""
         return {name: digest for one in self.components for name, digest in one.files.items()}
 
-    def pins(self, kind: str, name: str) -> tuple[str, ...]:
-        """Answer the digests of the wheels or folders of a name."""
-        return tuple(one.sha256 for one in self.components if (one.kind, one.name) == (kind, name))
+    def pins(self, name: str) -> tuple[str, ...]:
+        """Answer the digests of the wheels and folders of a name: it may be installed as either."""
+        return tuple(
+            one.sha256 for one in self.components if one.kind in WHOLE and one.name == name
+        )
 
 
 def lock(table: Table) -> Lock:
@@ -201,9 +204,9 @@ def check_compiler(locked: Lock, compiler: Component) -> None:
 
     A compiler of the system is not pinned whole: its files are judged when they were read.
     """
-    if compiler.kind not in ("wheel", "folder"):
+    if compiler.kind not in WHOLE:
         return
-    pins = locked.pins(compiler.kind, compiler.name)
+    pins = locked.pins(compiler.name)
     if compiler.sha256 not in pins:
         known = "not the one that is locked" if pins else "locked nowhere"
         named = " ".join(filter(None, (compiler.name, compiler.version)))

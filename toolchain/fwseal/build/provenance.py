@@ -17,6 +17,19 @@ BUILD_TYPE = "urn:fwseal:recipe:v1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """Who builds, and where: `label` of the key that attests it, `operator` who holds that key.
+
+    `host` is a digest that tells machines apart and names none; `kernel` is its release.
+    """
+
+    label: str
+    host: str
+    operator: str
+    kernel: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """Everything that is known to have gone in; digests in lower-case hex.
 
@@ -32,12 +45,11 @@ class Inputs:
     parameters: dict[str, str]
     layout_sha256: str
     sandbox: str
-    builder: str
+    builder: Builder
 
 
 def provenance(subjects: tuple[Subject, ...], inputs: Inputs) -> bytes:
     """Answer the statement's bytes; subjects are the unsigned payloads."""
-    source = {"gitCommit": inputs.commit} if inputs.commit else {}
     recorded = {"name": "reports/inputs.json", "digest": {"sha256": inputs.manifest_sha256}}
     return statements.statement(
         subjects=subjects,
@@ -50,22 +62,37 @@ def provenance(subjects: tuple[Subject, ...], inputs: Inputs) -> bytes:
                     "parameters": inputs.parameters,
                     "layout": {"sha256": inputs.layout_sha256},
                 },
-                "internalParameters": {
-                    "sandbox": inputs.sandbox,
-                    "recorder": "strace" if inputs.manifest_sha256 else "none",
-                    "builds": 2,
-                },
+                "internalParameters": {**environment(inputs), "builds": 2},
                 "resolvedDependencies": [
-                    {"name": "source", "digest": {**source, "sha256": inputs.source_sha256}},
+                    source(inputs),
                     *map(_part, inputs.parts),
                 ],
             },
             "runDetails": {
-                "builder": {"id": f"urn:fwseal:builder:{inputs.builder}"},
+                "builder": {"id": f"urn:fwseal:builder:{inputs.builder.label}"},
                 "byproducts": [recorded] if inputs.manifest_sha256 else [],
             },
         },
     )
+
+
+def source(inputs: Inputs) -> dict[str, object]:
+    """Answer the source as statements name it."""
+    commit = {"gitCommit": inputs.commit} if inputs.commit else {}
+    return {"name": "source", "digest": {**commit, "sha256": inputs.source_sha256}}
+
+
+def environment(inputs: Inputs) -> dict[str, str]:
+    """Answer what must differ between two builders for one to confirm the other."""
+    compiler = inputs.parts[0]
+    return {
+        "host": inputs.builder.host,
+        "operator": inputs.builder.operator,
+        "kernel": inputs.builder.kernel,
+        "compiler": f"{compiler.kind} {compiler.name} {compiler.version} sha256:{compiler.sha256}",
+        "sandbox": inputs.sandbox,
+        "recorder": "strace" if inputs.manifest_sha256 else "none",
+    }
 
 
 def _part(one: Component) -> dict[str, object]:

@@ -80,13 +80,17 @@ def _in_folder(name: str, folder: Path) -> Compiler:
         ) from None
     return Compiler(
         name=name, kind="folder", version="", sha256=tree_sha256(files), home=home,
-        cc=f"{INSIDE}/{name}", files=files,
+        cc=_command(name), files=files,
     )  # fmt: skip
+
+
+def _command(name: str) -> str:
+    return f"{INSIDE}/{name} cc" if name == "zig" else f"{INSIDE}/{name}"
 
 
 def _walked(home: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(home):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
         yield from (Path(place, name) for name in sorted(names) if Path(place, name).is_file())
 
 
@@ -110,7 +114,7 @@ def _zig() -> Compiler:
     }
     return Compiler(
         name="zig", kind="wheel", version=found.version, sha256=tree_sha256(files), home=home,
-        cc=f"{INSIDE}/zig cc", files=files, creator=_creator(found.metadata),
+        cc=_command("zig"), files=files, creator=_creator(found.metadata),
         license=found.metadata["License-Expression"] or "",
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Misuse, Unavailable
+from fwseal.base.ids import Role
 from fwseal.base.tables import Table
 from fwseal.build import archive as archives
 from fwseal.build import inputs as recorded
@@ -17,7 +18,7 @@ from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
 from fwseal.build import sbom, source, toolchain
 from fwseal.build.sandbox import BuildFailed, Level
-from fwseal.cli import files, inputs, main, project, releasedir, render, signers
+from fwseal.cli import builders, files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     with signers.Signers(keyring, folder) as open_signers:
         builder = open_signers.for_role("builder")
         try:
-            built = builds.build(order, builder=builder.label)
+            built = builds.build(order, builder=builders.here(keyring.for_role(Role("builder"))))
         except BuildFailed as error:
             for line in error.output:
                 render.note(f"build: {line}")

@@ -23,6 +23,8 @@ VERBS = {
     "init": "write a commented project into this folder",
     "recipe": "write a commented recipe from a template",
     "build": "build twice in the sandbox, compare, and start a release",
+    "rebuild": "build a release again elsewhere, and attest that the bytes agree",
+    "verify-rebuild": "say whether your own unsigned build is what was signed",
     "author": "payload and recipe to a signed envelope, with a development key",
     "lint": "say what a device would refuse, and what is unwise, before anyone signs",
     "sign": "sign what is left of a release: the images, then the envelope",
@@ -92,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
             raise Misuse(f"there is no verb {verb!r}", hint="fwseal --help")
         # A verb's imports are its own: help stays fast and needs no library.
         gc.disable()  # imports make many objects and hardly any garbage
-        module = importlib.import_module(f"fwseal.cli.{verb}")
+        module = importlib.import_module(f"fwseal.cli.{verb.replace('-', '_')}")
         gc.enable()
         parser = Parser(prog=f"fwseal {verb}", description=VERBS[verb])
         module.arguments(parser)

@@ -39,6 +39,17 @@ def load(path: Path) -> Release:
     return found
 
 
+def recipe_of(folder: Path, release: Release) -> tuple[recipes.Recipe, bytes]:
+    """Answer a release's recipe and its bytes; raises `Refused` (digest-mismatch), `Misuse`."""
+    data = files.read(folder / "recipe.toml")
+    if sha256_hex(data) != release.recipe_sha256:
+        raise Refused(
+            Reason.DIGEST_MISMATCH, "recipe.toml is not the one that was built", where="recipe.toml"
+        )
+    text = files.decoded(data, where="recipe.toml")
+    return recipes.recipe(Table.parse(text, where="recipe.toml")), data
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What the recipe that was built asks for: a manifest, for the device of a profile."""
@@ -53,13 +64,7 @@ def job(folder: Path, release: Release) -> Job:
     Raises `Refused`: digest-mismatch for a recipe that was not built, layers-disagree where
     release.json says other than it; `Misuse` outside of a project.
     """
-    data = files.read(folder / "recipe.toml")
-    if sha256_hex(data) != release.recipe_sha256:
-        raise Refused(
-            Reason.DIGEST_MISMATCH, "recipe.toml is not the one that was built", where="recipe.toml"
-        )
-    text = files.decoded(data, where="recipe.toml")
-    recipe = recipes.recipe(Table.parse(text, where="recipe.toml"))
+    recipe, data = recipe_of(folder, release)
     vendor, product = uuid.UUID(release.vendor_id), uuid.UUID(release.class_id)
     planned = unbuilt(recipe, data, vendor_id=vendor, class_id=product)
     if _plan(release) != _plan(planned):

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from fwseal.base.errors import Misuse
+from fwseal.base.errors import Misuse, Refused
+from fwseal.base.ids import KeyLabel
+from fwseal.base.reasons import Reason
 from fwseal.cose.algorithms import TABLE, Kind
 from fwseal.cose.keys import as_der, raw_to_der
 from fwseal.cose.messages import new_block
@@ -18,11 +20,14 @@ from fwseal.cose.signer import public_key, sign_checked
 from fwseal.suit import envelope as envelopes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwseal.base.ids import Kid
     from fwseal.cose.algorithms import Algorithm
     from fwseal.cose.keys import VerificationKey
     from fwseal.cose.messages import Block
     from fwseal.cose.signer import Signer
+    from fwseal.signing.keyring import Key
     from fwseal.suit.envelope import Envelope
 
 
@@ -90,6 +95,24 @@ def attached(
 
 def _with(envelope: Envelope, block: Block, signature: bytes) -> Envelope:
     return envelopes.with_block(envelope, dataclasses.replace(block, signature=signature))
+
+
+def verified_statement(data: bytes, keys: Mapping[KeyLabel, Key]) -> bytes:
+    """Answer the in-toto Statement of a DSSE envelope that one of the keys signed.
+
+    Raises `Refused`: malformed, unsigned, unknown-signer, bad-signature (DSSE v1.0.2).
+    """
+    from fwseal.base import statements
+
+    payload, signatures = statements.opened(data)
+    if not signatures:
+        raise Refused(Reason.UNSIGNED, "nobody signed the statement")
+    for keyid, signature in signatures:
+        key = keys.get(KeyLabel(keyid))
+        if key:
+            key.public.verify_der(signature, statements.pae(payload), algorithm=key.algorithm)
+            return payload
+    raise Refused(Reason.UNKNOWN_SIGNER, f"{signatures[0][0]!r} is no key of the keyring")
 
 
 def sign_statement(payload: bytes, signer: Signer) -> bytes:

@@ -1,0 +1,56 @@
+"""`fwseal verify-rebuild`: a customer's own unsigned build is what was signed, or where not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fwseal.base.digest import sha256_hex
+from fwseal.base.errors import Misuse, Refused
+from fwseal.base.reasons import Reason
+from fwseal.build import rebuild as rebuilds
+from fwseal.cli import files, main, releasedir, render
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fwseal.base.release import Payload, Release
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    parser.add_argument("release", metavar="RELEASE", type=Path)
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="your own unsigned .bin")
+    parser.add_argument("--payload", metavar="FILE", help="which one it is, by its name")
+    main.common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, and print the verdict."""
+    release = releasedir.load(options.release)
+    payload = _payload(release, options.payload or options.image.name)
+    signed = files.read(options.release / "payloads" / payload.file)
+    if sha256_hex(signed) != payload.sha256:
+        raise Refused(
+            Reason.DIGEST_MISMATCH, "the payload is not the one release.json names",
+            where=f"payloads/{payload.file}",
+        )  # fmt: skip
+    image = files.read(options.image)
+    digest = rebuilds.compare(signed, image, payload.format, name=options.image.name)
+    text = f"{options.image.name} is what was signed as {payload.file}, sha256 {digest}"
+    body = {"payload": payload.file, "unsigned_sha256": digest, "signed_sha256": payload.sha256}
+    render.result(text, body, as_json=options.json)
+    return render.EXIT_OK
+
+
+def _payload(release: Release, name: str) -> Payload:
+    """Answer the payload of a name, or the only one; raises `Misuse`."""
+    if len(release.payloads) == 1:
+        return release.payloads[0]
+    for one in release.payloads:
+        if one.file == name:
+            return one
+    raise Misuse(
+        f"release {release.name} has no payload {name}",
+        hint=f"--payload {' or '.join(one.file for one in release.payloads)}",
+    )
