@@ -195,11 +195,18 @@ def make(demo: Demo, repository: Path) -> dict[str, Path]:
     for version, recipe in RELEASES.items():
         release = releases[version] = WORK / version
         with demo.step(f"build {version}") as detail:
-            built = fwseal("build", recipe, "-o", release)
+            source = WORK / f"{version}-source.tar"
+            built = fwseal("build", recipe, "-o", release, "--source-archive", source)
             detail.append("sha256 " + built["unsigned_sha256"]["demo-plc.bin"][:16])
         with demo.step(f"sign {version}") as detail:
             signed = fwseal("sign", release)["signed"]
             detail.append(", ".join(signed.values()))
+    with demo.step("rebuild 1.1.0") as detail:
+        again = ("--source", WORK / "1.1.0-source.tar", "--sandbox", "none")
+        rebuilt = fwseal("rebuild", releases["1.1.0"], *again)
+        mine = releases["1.1.0"] / "unsigned" / "demo-plc.bin"
+        fwseal("verify-rebuild", releases["1.1.0"], mine, "--device", PROFILE)
+        detail.append(f"{rebuilt['words']}, and what was signed")
     with demo.step("publish 1.0.0") as detail:
         done = fwseal("publish", releases["1.0.0"], "--to", repository)
         detail.append(f"timestamp {done['timestamp']}, {len(done['targets'])} targets")

@@ -85,11 +85,12 @@ def source(inputs: Inputs) -> dict[str, object]:
 def environment(inputs: Inputs) -> dict[str, str]:
     """Answer what must differ between two builders for one to confirm the other."""
     compiler = inputs.parts[0]
+    words = (compiler.kind, compiler.name, compiler.version, f"sha256:{compiler.sha256}")
     return {
         "host": inputs.builder.host,
         "operator": inputs.builder.operator,
         "kernel": inputs.builder.kernel,
-        "compiler": f"{compiler.kind} {compiler.name} {compiler.version} sha256:{compiler.sha256}",
+        "compiler": " ".join(filter(None, words)),
         "sandbox": inputs.sandbox,
         "recorder": "strace" if inputs.manifest_sha256 else "none",
     }

@@ -67,7 +67,8 @@ def _rebuild(options: argparse.Namespace) -> int:
         signers.say(signer, "the rebuild", verbose=options.verbose)
         if not options.dry_run:
             statement = sign_statement(done.statement, signer)
-            files.write(folder / f"statements/rebuild-{key.label}.dsse.json", statement)
+            name = f"rebuild-{key.label}-{builders.here(key).host[:8]}.dsse.json"
+            files.write(folder / "statements" / name, statement)
     count = rebuilds.builders(_attested(folder, release, keyring))
     if not done.recorded:
         render.note("nothing was recorded: install strace to know every input")

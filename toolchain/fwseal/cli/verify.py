@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
             text, evidence = _image(data, options)
         else:
             _unused(options, "an envelope", anchor="--anchor")
-            text, evidence = _envelope(data, options)
+            text, evidence = envelope(data, options)
     except Refused as error:
         return verdict(error, as_json=options.json)
     body = {"verdict": "accepted", "reason": None, "where": None, "evidence": evidence}
@@ -98,7 +98,8 @@ def _image(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any
     return text, {"image_digest": found.digest, "version": version, "signer": found.signer}
 
 
-def _envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+def envelope(data: bytes, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Answer what a device says to an envelope, in words and for JSON; raises `Refused`."""
     if not options.device:
         raise Misuse("an envelope is verified for a device", hint="--device PROFILE")
     device = inputs.profile(options.device)

@@ -9,7 +9,7 @@ from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Misuse, Refused
 from fwseal.base.reasons import Reason
 from fwseal.build import rebuild as rebuilds
-from fwseal.cli import files, main, releasedir, render
+from fwseal.cli import files, main, releasedir, render, verify
 
 if TYPE_CHECKING:
     import argparse
@@ -21,14 +21,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the verb takes."""
     parser.add_argument("release", metavar="RELEASE", type=Path)
     parser.add_argument("image", metavar="IMAGE", type=Path, help="your own unsigned .bin")
-    parser.add_argument("--payload", metavar="FILE", help="which one it is, by its name")
+    parser.add_argument("--file", metavar="NAME", help="which payload it is, by its name")
+    parser.add_argument("--device", metavar="PROFILE", type=Path, help="judge the signatures too")
     main.common(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, and print the verdict."""
     release = releasedir.load(options.release)
-    payload = _payload(release, options.payload or options.image.name)
+    payload = _payload(release, options.file or options.image.name)
     signed = files.read(options.release / "payloads" / payload.file)
     if sha256_hex(signed) != payload.sha256:
         raise Refused(
@@ -38,7 +39,22 @@ def run(options: argparse.Namespace) -> int:
     image = files.read(options.image)
     digest = rebuilds.compare(signed, image, payload.format, name=options.image.name)
     text = f"{options.image.name} is what was signed as {payload.file}, sha256 {digest}"
-    body = {"payload": payload.file, "unsigned_sha256": digest, "signed_sha256": payload.sha256}
+    evidence = None
+    if options.device:
+        options.state = None
+        options.payload = [
+            f"{one.uri}={options.release / 'payloads' / one.file}" for one in release.payloads
+        ]
+        said, evidence = verify.envelope(files.read(options.release / "envelope.suit"), options)
+        text = f"{said}\n{text}"
+    else:
+        render.note("no signature was judged: --device PROFILE")
+    body = {
+        "payload": payload.file,
+        "unsigned_sha256": digest,
+        "signed_sha256": payload.sha256,
+        "evidence": evidence,
+    }
     render.result(text, body, as_json=options.json)
     return render.EXIT_OK
 
@@ -52,5 +68,5 @@ def _payload(release: Release, name: str) -> Payload:
             return one
     raise Misuse(
         f"release {release.name} has no payload {name}",
-        hint=f"--payload {' or '.join(one.file for one in release.payloads)}",
+        hint=f"--file {' or '.join(one.file for one in release.payloads)}",
     )
