@@ -21,6 +21,7 @@ from formats.refusals import misuse, refused
 from fwseal.base.errors import Unavailable
 from fwseal.base.reasons import Reason
 from fwseal.build import recipe, run, sandbox, source, toolchain
+from fwseal.build.provenance import Builder
 from fwseal.build.sandbox import BuildFailed, Level
 from needs import absent, need_program
 
@@ -310,7 +311,10 @@ def test_a_source_is_not_exported_without_room_for_git(
 
 def built(text: str, made: bytes) -> run.Built:
     need_program("cp")
-    return run.build(order(text, archive({"made.elf": made})), builder="b")
+    return run.build(
+        order(text, archive({"made.elf": made})),
+        builder=Builder(label="b", host="h", operator="o", kernel="k"),
+    )
 
 
 def test_the_value_of_a_parameter_never_names_the_compiler() -> None:

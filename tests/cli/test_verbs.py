@@ -48,7 +48,7 @@ def commands() -> set[str]:
     found = set()
     for verb in main.VERBS:
         parser = main.Parser(prog=verb)
-        importlib.import_module(f"fwseal.cli.{verb}").arguments(parser)
+        main.module_of(verb).arguments(parser)
         inner = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
         found |= {f"{verb} {word}" for one in inner for word in one.choices} or {verb}
     return found
@@ -100,13 +100,15 @@ def test_every_verb_does_the_main_job_in_order_and_answers_as_its_schema_says(
     assert run("keys", "init", "--dev").body["place"] == "softhsm"
     assert len(run("keys", "list").body["keys"]) == 6
     run("build", BOOT_RECIPE, "-o", BOOT)
-    built = run("build", RECIPE, "-o", NEW)
+    built = run("build", RECIPE, "-o", NEW, "--source-archive", "build/source.tar")
     assert built.body["commit"] == projects.git(folder, "rev-parse", "HEAD")
     digest = built.body["unsigned_sha256"]["demo-plc.bin"]
     assert run("sign", NEW, "--dry-run").body["would_sign"] == {
         "boot": "dev-boot", "release": "dev-release",
     }  # fmt: skip
     assert run("sign", NEW).body["state"] == "signed"
+    assert run("rebuild", NEW, "--source", "build/source.tar").body["words"] == "repeatable"
+    assert run("verify-rebuild", NEW, f"{NEW}/unsigned/demo-plc.bin").body["evidence"] is None
     release = json.loads((folder / NEW / "release.json").read_bytes())
     projects.validator("release").validate(release)
     image = f"{NEW}/payloads/demo-plc.bin"
@@ -283,7 +285,7 @@ def test_no_verb_has_more_than_eight_options_and_each_takes_json_and_verbose() -
     seen = 0
     for verb in main.VERBS:
         parser = main.Parser(prog=verb)
-        importlib.import_module(f"fwseal.cli.{verb}").arguments(parser)
+        main.module_of(verb).arguments(parser)
         inner = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
         leaves = [leaf for one in inner for leaf in one.choices.values()] or [parser]
         for leaf in leaves:

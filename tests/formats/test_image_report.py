@@ -74,7 +74,7 @@ def test_a_public_key_is_no_secret(key: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [b"/home/me/src/a.c", b"/usr/lib/gcc/x.h", b"C:\\work\\a.c", b"/build/a.c", b"/root/x"]
+    "path", [b"/home/me/src/a.c", b"/usr/lib/gcc/x.h", b"C:\\work\\a.c", b"/build/a.c", b"/srv/x/y"]
 )
 def test_a_path_of_the_building_machine_is_found_with_its_address(path: bytes) -> None:
     (found,) = said(b"\0" * 8 + path + b"\0").findings

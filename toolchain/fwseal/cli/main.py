@@ -18,6 +18,7 @@ from fwseal.cli import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
 VERBS = {
     "init": "write a commented project into this folder",
@@ -79,6 +80,11 @@ def _help() -> str:
     )
 
 
+def module_of(verb: str) -> ModuleType:
+    """Answer the module of a verb, which imports what the verb needs."""
+    return importlib.import_module(f"fwseal.cli.{verb.replace('-', '_')}")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Answer the exit code of one command line."""
     as_json = "--json" in arguments
@@ -94,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             raise Misuse(f"there is no verb {verb!r}", hint="fwseal --help")
         # A verb's imports are its own: help stays fast and needs no library.
         gc.disable()  # imports make many objects and hardly any garbage
-        module = importlib.import_module(f"fwseal.cli.{verb.replace('-', '_')}")
+        module = module_of(verb)
         gc.enable()
         parser = Parser(prog=f"fwseal {verb}", description=VERBS[verb])
         module.arguments(parser)
