@@ -309,11 +309,14 @@ def test_a_source_is_not_exported_without_room_for_git(
 # What a recipe asks for against what the device has
 
 
+BUILDER = Builder(label="b", host="h", operator="o", kernel="k")
+
+
 def built(text: str, made: bytes) -> run.Built:
     need_program("cp")
     return run.build(
         order(text, archive({"made.elf": made})),
-        builder=Builder(label="b", host="h", operator="o", kernel="k"),
+        builder=BUILDER,
     )
 
 

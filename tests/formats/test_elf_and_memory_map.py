@@ -96,16 +96,33 @@ PT_LOAD, PT_NOTE = 1, 4
 
 def program(*loads: tuple[int, bytes], kind: int = PT_LOAD, **lies: int) -> bytes:
     """Answer an ELF file of these segments; `lies` change fields of its heads."""
-    said = {"class": 1, "data": 1, "machine": 40, "extra": 0, "count": len(loads), **lies}
+    said = {
+        "class": 1, "data": 1, "machine": 40, "extra": 0, "count": len(loads), "type": 2,
+        "memory": 0, **lies,
+    }  # fmt: skip
     offset = 52 + 32 * len(loads)
     heads, content = b"", b""
     for address, data in loads:
         size = len(data) + said["extra"]
-        heads += struct.pack("<8I", kind, offset + len(content), 0x1000, address, size, size, 5, 4)
+        place, memory = offset + len(content), size + said["memory"]
+        heads += struct.pack("<8I", kind, place, 0x1000, address, size, memory, 5, 4)
         content += data
     ident = b"\x7fELF" + bytes([said["class"], said["data"], 1]) + bytes(9)
     rest = struct.pack(
-        "<HHIIIIIHHHHHH", 2, said["machine"], 1, 0, 52, 0, 0, 52, 32, said["count"], 40, 0, 0
+        "<HHIIIIIHHHHHH",
+        said["type"],
+        said["machine"],
+        1,
+        0,
+        52,
+        0,
+        0,
+        52,
+        32,
+        said["count"],
+        40,
+        0,
+        0,
     )
     return ident + rest + heads + content
 
@@ -126,6 +143,16 @@ def test_segments_are_ordered_by_physical_address_and_gaps_are_zero() -> None:
         pytest.param(program((0, b"code"))[:60], Reason.MALFORMED, id="cut in a program head"),
         pytest.param(program((0, b"code"))[:-1], Reason.MALFORMED, id="cut in a segment"),
         pytest.param(program((0, b"code"), extra=1), Reason.MALFORMED, id="longer than the file"),
+        pytest.param(program((0, b"code")) + b"x", Reason.MALFORMED, id="bytes behind the end"),
+        pytest.param(program((0, b"code"), type=1), Reason.MALFORMED, id="an object file"),
+        pytest.param(program((0, b"code"), type=3), Reason.MALFORMED, id="a shared library"),
+        pytest.param(
+            program((0, b"code"), memory=-1), Reason.MALFORMED, id="less memory than data"
+        ),
+        pytest.param(program((0xFFFFFFFE, b"code")), Reason.MALFORMED, id="wraps around"),
+        pytest.param(
+            program((0xFFFFFFF0, b"code"), memory=13), Reason.MALFORMED, id="memory wraps around"
+        ),
         pytest.param(program(), Reason.MALFORMED, id="no segment"),
         pytest.param(program((0, b"")), Reason.MALFORMED, id="nothing in the segment"),
         pytest.param(program((0, b"note"), kind=PT_NOTE), Reason.MALFORMED, id="nothing loaded"),

@@ -39,21 +39,21 @@ def run(options: argparse.Namespace) -> int:
     image = files.read(options.image)
     digest = rebuilds.compare(signed, image, payload.format, name=options.image.name)
     text = f"{options.image.name} is what was signed as {payload.file}, sha256 {digest}"
-    evidence = None
+    signers = None
     if options.device:
         options.state = None
         options.payload = [
             f"{one.uri}={options.release / 'payloads' / one.file}" for one in release.payloads
         ]
         said, evidence = verify.envelope(files.read(options.release / "envelope.suit"), options)
-        text = f"{said}\n{text}"
+        text, signers = f"{said}\n{text}", evidence["signers"]
     else:
         render.note("no signature was judged: --device PROFILE")
     body = {
         "payload": payload.file,
         "unsigned_sha256": digest,
         "signed_sha256": payload.sha256,
-        "evidence": evidence,
+        "signers": signers,
     }
     render.result(text, body, as_json=options.json)
     return render.EXIT_OK

@@ -1,17 +1,26 @@
-"""What an ELF file loads, by physical address: the bytes that objcopy would write."""
+"""What an ELF file loads, by physical address: the bytes that objcopy would write.
+
+System V ABI, chapters 4 and 5; every byte of the file has its place, or the file is refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.image.stream import ByteStream
 
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+
 MAX_IMAGE = 16 * 1024 * 1024
 """Bytes between the first and the last loaded address that are read at all."""
+
+
+_SPACE = 1 << 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +34,9 @@ class Segment:
 def segments(data: bytes) -> tuple[Segment, ...]:
     """Answer what is loaded from the file, by address, without overlap.
 
-    Raises `Refused`: malformed, unsupported for anything but a 32-bit little-endian ARM file.
+    Raises `Refused`: malformed (not linked, a segment past the file or the address space, or larger
+    than its memory, bytes that belong to nothing), unsupported for anything but a 32-bit
+    little-endian ARM file.
     """
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
@@ -34,12 +45,20 @@ def segments(data: bytes) -> tuple[Segment, ...]:
         elf = ELFFile(cast("IO[bytes]", ByteStream(data)))
         if elf["e_machine"] != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
             raise Refused(Reason.UNSUPPORTED, "not a 32-bit little-endian ARM ELF file")
+        if elf["e_type"] != "ET_EXEC":
+            raise Refused(Reason.MALFORMED, "not a linked program")
+        _check_end(elf, len(data))
         loaded = [one for one in elf.iter_segments("PT_LOAD") if one["p_filesz"]]
         found = [Segment(address=one["p_paddr"], data=one.data()) for one in loaded]
         # pyelftools reads to the end of the file where a segment goes past it.
-        if any(len(one.data) != part["p_filesz"] for one, part in zip(found, loaded, strict=True)):
-            raise Refused(Reason.MALFORMED, "a segment ends behind the file")
-    except (ELFError, ValueError, AttributeError, KeyError, IndexError) as error:
+        for one, part in zip(found, loaded, strict=True):
+            if len(one.data) != part["p_filesz"]:
+                raise Refused(Reason.MALFORMED, "a segment ends behind the file")
+            if part["p_filesz"] > part["p_memsz"]:
+                raise Refused(Reason.MALFORMED, f"the segment at {one.address:#x} has no room")
+            if one.address + part["p_memsz"] > _SPACE:
+                raise Refused(Reason.MALFORMED, f"the segment at {one.address:#x} wraps around")
+    except (ELFError, ValueError, AttributeError, KeyError, IndexError, TypeError) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
     if not found:
         raise Refused(Reason.MALFORMED, "the ELF file loads nothing")
@@ -48,6 +67,23 @@ def segments(data: bytes) -> tuple[Segment, ...]:
         if one.address + len(one.data) > following.address:
             raise Refused(Reason.MALFORMED, f"segments overlap at {following.address:#x}")
     return tuple(found)
+
+
+def _check_end(elf: ELFFile, size: int) -> None:
+    """Return when heads, segments and sections reach to the end of the file, and no further."""
+    ends = [
+        elf["e_ehsize"],
+        elf["e_phoff"] + elf["e_phnum"] * elf["e_phentsize"],
+        elf["e_shoff"] + elf["e_shnum"] * elf["e_shentsize"],
+    ]
+    ends += [one["p_offset"] + one["p_filesz"] for one in elf.iter_segments()]
+    ends += [
+        one["sh_offset"] + one["sh_size"]
+        for one in elf.iter_sections()
+        if one["sh_type"] != "SHT_NOBITS"
+    ]
+    if size > max(ends):
+        raise Refused(Reason.MALFORMED, f"{size - max(ends)} bytes belong to nothing")
 
 
 def flat(parts: tuple[Segment, ...]) -> bytes:

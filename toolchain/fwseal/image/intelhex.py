@@ -16,7 +16,8 @@ RECORD = 16
 
 _DATA, _END, _SEGMENT, _START_SEGMENT, _LINEAR, _START_LINEAR = range(6)
 _SIZES = {_END: 0, _SEGMENT: 2, _START_SEGMENT: 4, _LINEAR: 2, _START_LINEAR: 4}
-_HEAD, _WINDOW, _SPACE = 5, 1 << 16, 1 << 32
+_HEAD, _WINDOW = 5, 1 << 16
+_SEGMENT_SPACE, _LINEAR_SPACE = 1 << 20, 1 << 32
 _LONGEST = 1 + 2 * (_HEAD + 255)
 
 
@@ -52,11 +53,11 @@ def read(data: bytes) -> tuple[Segment, ...]:
     """Answer what a file loads, by address; what lies side by side is one segment.
 
     Raises `Refused` (malformed, limit-exceeded) with the line: a bad checksum or length, an unknown
-    record, no end or more than one, anything behind it, a record that wraps around its page or the
-    address space, two that overlap.
+    record, no end, anything behind it, a record that wraps around its page or its address space,
+    two that overlap.
     """
     found: list[tuple[int, bytes, int]] = []
-    base, room, total = 0, _WINDOW, 0
+    base, space, total = 0, _LINEAR_SPACE, 0
     lines = data.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         kind, offset, content = _parsed(line, number)
@@ -66,9 +67,12 @@ def read(data: bytes) -> tuple[Segment, ...]:
             return _joined(found)
         if kind in (_SEGMENT, _LINEAR):
             value = int.from_bytes(content, "big")
-            base, room = (value << 4, _WINDOW) if kind == _SEGMENT else (value << 16, _WINDOW)
+            linear = kind == _LINEAR
+            base = value << (16 if linear else 4)
+            space = _LINEAR_SPACE if linear else _SEGMENT_SPACE
         elif kind == _DATA:
-            if offset + len(content) > room or base + offset + len(content) > _SPACE:
+            end = offset + len(content)
+            if end > _WINDOW or base + end > space:
                 raise _malformed("the record wraps around", number)
             total += len(content)
             if total > MAX_IMAGE:

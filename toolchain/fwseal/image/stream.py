@@ -1,15 +1,14 @@
-"""Bytes in memory as the file object that pyelftools and intelhex ask for; no file is opened."""
+"""Bytes in memory as the file object that pyelftools asks for; no file is opened."""
 
 from __future__ import annotations
 
 
 class ByteStream:
-    """A seekable, readable view of bytes, and a place where text is collected."""
+    """A seekable, readable view of bytes."""
 
-    def __init__(self, data: bytes = b"") -> None:
+    def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
-        self._text: list[str] = []
 
     def read(self, size: int = -1) -> bytes:
         """Answer up to `size` bytes from the position, all that is left for -1."""
@@ -27,12 +26,3 @@ class ByteStream:
     def tell(self) -> int:
         """Answer the position."""
         return self._position
-
-    def write(self, text: str) -> int:
-        """Collect text."""
-        self._text.append(text)
-        return len(text)
-
-    def text(self) -> str:
-        """Answer the text collected."""
-        return "".join(self._text)
