@@ -239,6 +239,96 @@ def test_a_program_that_reads_where_no_recorder_sees_it_is_refused(level: Level)
     assert reason(found, "python3") is Reason.UNRECORDED
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "cat /proc/self/root/usr/include/stdio.h > made",
+        "cd /usr/include; cat /proc/self/cwd/stdio.h > /dev/null",
+        "exec 3</usr/include; cat /proc/self/fd/3/stdio.h > made",
+        "ln -s /usr/include inc; cat inc/stdio.h > made",
+        "cat /build/../usr/include/stdio.h > made",
+        "cp /usr/include/stdio.h made; cat made > /dev/null",
+        "cd /usr; cd include; cat < stdio.h > /dev/null",
+    ],
+)
+def test_a_detour_to_a_file_is_no_other_file(level: Level, script: str) -> None:
+    if "/build/.." in script and level is not Level.BUBBLEWRAP:
+        script = script.replace("/build/..", "")
+    found = looked(script, level)
+    assert "/usr/include/stdio.h" in found.files()
+    assert reason(found, "cat", "cp", "ln") is Reason.UNDECLARED_INPUT
+
+
+def test_a_hard_link_into_the_source_is_a_read_of_what_it_names(
+    level: Level, outside: Path
+) -> None:
+    (outside / "secret").write_bytes(b"by others")
+    try:
+        found = looked(f"ln {outside}/secret made || :; cat made || :", level)
+    except Unavailable as error:  # a link more is a change of the file
+        assert "changed while the build read it" in error.message  # noqa: PT017 - one of two
+        return
+    if level is Level.BUBBLEWRAP:
+        assert f"{outside}/secret" not in found.files()
+        return
+    assert f"{outside}/secret" in found.files()
+    assert reason(found, "ln", "cat") is Reason.UNDECLARED_INPUT
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "mkdir inc; mount --bind /usr/include inc && cat inc/stdio.h > made",
+        "unshare -Urm sh -c 'mkdir inc; mount --bind /usr/include inc && cat inc/stdio.h > made'",
+        "unshare -Ur --root=/usr /bin/true || unshare -Ur --root=/ true",
+    ],
+)
+def test_a_build_that_changes_what_paths_mean_is_refused(level: Level, script: str) -> None:
+    need_program("unshare")
+    if level is Level.NONE and os.getuid() == 0 and not script.startswith("unshare"):
+        pytest.skip("root would mount for the whole machine")
+    found = looked(f"{script} || :", level)
+    if not (found.unseen or "No such" in script):
+        pytest.skip("the kernel lets nobody mount here")
+    assert reason(found, "mkdir", "mount", "cat", "unshare", "true") is Reason.UNRECORDED
+
+
+UNTRACED = """
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+static char stack[65536];
+static int child(void *unused) { return fopen("/usr/include/stdio.h", "r") == NULL; }
+int main(void) {
+  int status = 1, pid = clone(child, stack + sizeof stack, CLONE_UNTRACED | SIGCHLD, NULL);
+  waitpid(pid, &status, 0);
+  return status;
+}
+"""
+
+
+def test_a_process_that_nobody_may_trace_is_refused(level: Level) -> None:
+    need_program("cc")
+    found = looked("cc a.c && ./a.out", level, {"a.c": UNTRACED.encode()})
+    assert {one.to for one in found.unseen} == {"CLONE_UNTRACED"}
+    assert reason(found, "cc") is Reason.UNRECORDED
+
+
+def test_memory_that_others_share_is_no_folder_of_the_build(level: Level) -> None:
+    place = Path(f"/dev/shm/fwseal-test-{os.getpid()}")
+    place.write_bytes(b"by others")
+    try:
+        found = looked(
+            f"cat {place} || :; echo x > /dev/shm/own; cat /dev/shm/own; rm /dev/shm/own", level
+        )
+    finally:
+        place.unlink()
+    assert (str(place) in found.files()) is (level is not Level.BUBBLEWRAP)
+    assert "/dev/shm/own" not in found.files()
+
+
 def test_the_same_source_is_recorded_alike_at_every_level() -> None:
     need_program("strace")
     script = "mkdir out; cat source/a > out/made; cat source/gone || :"

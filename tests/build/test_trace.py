@@ -55,6 +55,17 @@ def test_a_child_that_speaks_before_its_parent_knows_it_is_heard_later() -> None
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("call", trace.UNSEEN)
+def test_what_hides_reads_is_told_by_its_name(call: str) -> None:
+    assert observed(f"7 {call}(0, 0) = 0").unseen == {Attempt(program="sh", to=call)}
+    assert observed(f"7 {call}(0, 0) = -1 EPERM (Operation not permitted)").unseen == set()
+
+
+def test_a_child_without_a_recorder_is_told() -> None:
+    found = observed("7 clone(child_stack=0x1, flags=CLONE_UNTRACED|SIGCHLD) = 9")
+    assert found.unseen == {Attempt(program="sh", to="CLONE_UNTRACED")}
+
+
 @pytest.mark.parametrize("end", ["= -1 EAGAIN (Resource temporarily unavailable)", "= ?"])
 def test_a_fork_that_failed_made_nobody(end: str) -> None:
     assert read(f"7 fork() {end}", '1 open("x", O_RDONLY) = 3</build/x>') == set()
@@ -100,7 +111,7 @@ def test_what_a_build_makes_is_told_from_what_it_finds(line: str) -> None:
     found = observed(line)
     assert found.made == {"/build/x"}
     assert Use(program="sh", path="/build/x") in found.changed
-    assert found.read == set()
+    assert {one.path for one in found.read} == ({"/build/y"} if "linkat" in line else set())
 
 
 @pytest.mark.parametrize(

@@ -294,9 +294,9 @@ REASONS: dict[Reason, Entry] = {
         "let the build write below its source only, or install bubblewrap",
     ),
     Reason.UNRECORDED: _entry(
-        "a program of a build works in a way that no recorder sees",
+        "a program of a build works in a way that no recorder sees (io_uring, mounts, handles)",
         _AUTHOR,
-        "turn io_uring off for that program",
+        "let the program read files by their names",
     ),
     Reason.APPROVAL_MISSING: _entry(
         "an approval the policy asks for is missing", _SIGNER, "ask the approvers"

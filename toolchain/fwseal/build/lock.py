@@ -232,7 +232,7 @@ def judge(found: Inputs, declared: Declared, *, isolated: bool) -> None:
     if found.unseen:
         one = found.unseen[0]
         raise Refused(
-            Reason.UNRECORDED, f"{_short(one.program)} reads by {one.to}, which no recorder sees",
+            Reason.UNRECORDED, f"{_short(one.program)} used {one.to}, which hides what is read",
             where=one.program,
         )  # fmt: skip
     if found.changed and not isolated:

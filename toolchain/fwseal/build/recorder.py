@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Unavailable
 from fwseal.build import trace
 from fwseal.build.inputs import Inputs, Read
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SOURCE = "/build"
-MACHINE = ("/proc", "/sys", "/dev")
+MACHINE = ("/proc", "/sys")
 """What tells of the machine: it is named, and has no digest."""
 
-TEMPORARY = "/tmp"  # noqa: S108 - the sandbox's own
+DEVICES = (
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
+    "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr",
+)  # fmt: skip
+"""What a build may use of /dev; a sandbox has no more."""
+
+TEMPORARY = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
 
 _WORDS = (
     "strace", "--seccomp-bpf", "-f", "-y", "--pidns-translation", "-s", "512",
@@ -120,10 +127,12 @@ class _Reading:
                 inside = name.removeprefix(f"{SOURCE}/")
                 if inside in self._source:
                     source[inside] = self._source[inside]
-            elif _below(name, *MACHINE):
+            elif _of_machine(name):
                 machine.add(name)
-            elif not (_below(name, TEMPORARY) and name in self._made):
+            elif not self._made_here(name):
                 digest = self._digests.of(Path(self._host(use.path)))
+                if not digest and _below(name, "/dev"):
+                    digest = sha256_hex(b"")  # a device has no content that could be declared
                 if digest:
                     reads.add(Read(name=name, program=self._program(use.program), sha256=digest))
         reads |= set(self._listings())
@@ -144,9 +153,17 @@ class _Reading:
         return self._hosts[path]
 
     def _name(self, path: str) -> str:
-        if _below(path, TEMPORARY, *MACHINE) and self._view.name(path) == path:
+        if _below(path, *TEMPORARY, *MACHINE, "/dev") and self._view.name(path) == path:
             return posixpath.normpath(path)
         return self._view.name(self._host(path))
+
+    def _made_here(self, name: str) -> bool:
+        """Answer whether the build made this temporary file, or a folder it lies in."""
+        while _below(name, *TEMPORARY):
+            if name in self._made:
+                return True
+            name = posixpath.dirname(name)
+        return False
 
     def _program(self, path: str) -> str:
         """Answer the name of what the kernel runs for a program: a script's interpreter."""
@@ -176,7 +193,7 @@ class _Reading:
     def _listings(self) -> Iterator[Read]:
         for use in self._found.listed:
             name = self._name(use.path)
-            if _below(name, SOURCE, TEMPORARY, *MACHINE) or name == SOURCE:
+            if self._own(name):
                 continue
             with contextlib.suppress(OSError):
                 names = "".join(f"{one}\n" for one in sorted(os.listdir(self._host(use.path))))  # noqa: PTH208 - names alone
@@ -186,7 +203,8 @@ class _Reading:
 
     def _missing(self) -> tuple[str, ...]:
         names = {self._shown(path) for path in self._found.missing}
-        return tuple(sorted(name for name in names if not _below(name, TEMPORARY, *MACHINE)))
+        without = (*TEMPORARY, *MACHINE, "/dev")
+        return tuple(sorted(name for name in names if not _below(name, *without)))
 
     def _shown(self, path: str) -> str:
         plain = posixpath.normpath(path)
@@ -199,9 +217,15 @@ class _Reading:
         found = set()
         for use in self._found.changed:
             name = self._name(use.path)
-            if not _below(name, SOURCE, TEMPORARY, *MACHINE) and name != SOURCE:
+            if not self._own(name):
                 found.add(Attempt(program=self._program(use.program), to=name))
         return tuple(sorted(found))
+
+    @staticmethod
+    def _own(name: str) -> bool:
+        """Answer whether a place is the build's own, or shows the machine."""
+        ours = (SOURCE, *TEMPORARY)
+        return name in ours or _below(name, *ours) or _of_machine(name)
 
     def _plain(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
         named = {Attempt(program=self._program(one.program), to=one.to) for one in attempts}
@@ -210,6 +234,10 @@ class _Reading:
 
 def _below(path: str, *folders: str) -> bool:
     return any(path.startswith(f"{folder}/") for folder in folders)
+
+
+def _of_machine(name: str) -> bool:
+    return name in (*MACHINE, *DEVICES) or _below(name, *MACHINE, "/dev/pts", "/dev/fd")
 
 
 def _members(archive: bytes) -> dict[str, str]:

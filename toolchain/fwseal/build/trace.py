@@ -20,7 +20,10 @@ MARK = "/.fwseal-begins"
 """A path nobody has: the first process that looks for it is the build, all before is sandbox."""
 
 OPENS = ("open", "openat", "openat2", "creat")
-LOOKS = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2")
+LOOKS = (
+    "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2",
+    "stat64", "lstat64", "fstatat64",
+)  # fmt: skip
 LINKS = ("readlink", "readlinkat")
 MAKES = (
     "mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat", "link", "linkat",
@@ -30,8 +33,14 @@ LISTS = ("getdents", "getdents64")
 RUNS = ("execve", "execveat")
 FORKS = ("clone", "clone3", "fork", "vfork")
 TALKS = ("connect", "sendto", "sendmsg", "sendmmsg")
-UNSEEN = ("io_uring_setup",)
-"""What follows these is done by the kernel without a call that could be recorded."""
+UNSEEN = (
+    "io_uring_setup", "open_by_handle_at",
+    "mount", "move_mount", "open_tree", "chroot", "pivot_root",
+)  # fmt: skip
+"""Behind these, files are read without a call, or a path is no longer what it says."""
+
+_UNTRACED = "CLONE_UNTRACED"
+"""A process that is born with this flag has no recorder (clone(2))."""
 
 CALLS = (
     *OPENS, *LOOKS, *LINKS, *MAKES, *MOVES, *LISTS, *RUNS, *FORKS, *TALKS, *UNSEEN,
@@ -162,7 +171,9 @@ class _Reader:
         if done is None:
             raise _unread(f"{call}({rest}")
         code, opened, error, outer = done.groups()
-        if call in FORKS:
+        if call in FORKS and _UNTRACED in rest:
+            self.found.unseen.add(Attempt(program=here.program, to=_UNTRACED))
+        elif call in FORKS:
             self._forked(here, child=outer or code)
         elif call in TALKS:
             self._talked(here, rest)
@@ -211,6 +222,8 @@ class _Reader:
             flags = "O_WRONLY|O_CREAT" if call == "creat" else rest[found[0].end() :]
             self._opened(here, flags, answer.opened or paths[0])
         elif several:
+            if call in ("link", "linkat"):
+                self.found.read.add(Use(program=here.program, path=paths[0]))
             self.found.made.update(paths[-1:] if call in MAKES else paths[1:])
             self._changed(here, paths[-1:] if call in MAKES else paths)
         elif call in LOOKS and found[0].group(2):  # an empty name asks of an open file
@@ -258,7 +271,7 @@ class _Answer:
 
 def _whole(here: _Process, folder: str | None, name: str) -> str:
     base = _decoded(folder) if folder else here.folder
-    return posixpath.join(base, _decoded(name))
+    return posixpath.join(base, _decoded(name)) if name else base
 
 
 def _text(match: re.Match[str] | None) -> str:
