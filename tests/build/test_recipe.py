@@ -65,6 +65,20 @@ def test_a_recipe_says_what_it_says() -> None:
     assert payload.load_address is None
 
 
+DIGEST = "ab" * 32
+ARCHIVE = '[[source.archive]]\n{place}\nsha256 = "{sha256}"\n[toolchain]'
+
+
+def test_archives_may_stand_beside_a_commit_or_alone() -> None:
+    place = 'url = "https://x.example/x.tar"\ninto = "lib/x"'
+    beside = parsed(GOOD.replace("[toolchain]", ARCHIVE.format(place=place, sha256=DIGEST)))
+    assert beside.source.commit == "HEAD"
+    assert beside.source.archives[0].into == "lib/x"
+    alone = GOOD.replace('commit = "HEAD"', "").replace('paths = ["firmware", "lib"]', "")
+    alone = alone.replace("[toolchain]", ARCHIVE.format(place='file = "x.tar"', sha256=DIGEST))
+    assert (parsed(alone).source.commit, parsed(alone).source.paths) == ("", ())
+
+
 def test_a_recipe_may_ship_nothing_and_declare_nothing() -> None:
     found = parsed(GOOD[: GOOD.index("[parameters]")])
     assert (found.payloads, found.parameters, found.manifest) == ((), {}, None)
@@ -113,6 +127,19 @@ def test_a_payload_may_name_its_uri_and_its_load_address() -> None:
         ('paths = ["firmware", "lib"]', 'paths = "firmware"'),
         ('compiler = "zig"', 'compiler = "t c c"'),
         ('compiler = "zig"', 'compiler = "/bin/sh"'),
+        ('compiler = "zig"', 'compiler = "zig"\nhost = ["/bin/sh"]'),
+        ('compiler = "zig"', 'compiler = "zig"\nhost = "sh"'),
+        ('compiler = "zig"', 'compiler = "zig"\nlock = "a b"'),
+        ('compiler = "zig"', 'compiler = "../zig"\nfolder = "tools"'),
+        ('commit = "HEAD"', ""),
+        ("[toolchain]", ARCHIVE.format(place='file = "https://x"', sha256=DIGEST)),
+        ("[toolchain]", ARCHIVE.format(place='url = "x.tar"', sha256=DIGEST)),
+        ("[toolchain]", ARCHIVE.format(place='url = "ftp://x"', sha256=DIGEST)),
+        ("[toolchain]", ARCHIVE.format(place='file = "x"\nurl = "https://x"', sha256=DIGEST)),
+        ("[toolchain]", ARCHIVE.format(place="", sha256=DIGEST)),
+        ("[toolchain]", ARCHIVE.format(place='file = "x"', sha256="00")),
+        ("[toolchain]", ARCHIVE.format(place='file = "x"\ninto = "../y"', sha256=DIGEST)),
+        ("[toolchain]", ARCHIVE.format(place='file = "x"\nx = 1', sha256=DIGEST)),
         ('["true"]]', '"true"]'),
         ('["true"]]', "[]]"),
         ('["true"]]', "[1]]"),

@@ -433,3 +433,46 @@ def test_without_a_package_manager_files_are_nobodys(
     assert [(one.kind, dict(one.files)) for one in grouped] == [
         ("unowned", {"/usr/bin/make": "00" * 32})
     ]
+
+
+def test_a_distribution_without_a_name_is_taken_for_debian(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    need_program("dpkg-query")
+
+    def nameless() -> dict[str, str]:
+        raise OSError
+
+    monkeypatch.setattr("platform.freedesktop_os_release", nameless)
+    assert packages.owners(["/usr/bin/make"])["/usr/bin/make"].purl.startswith("pkg:deb/debian/")
+
+
+def test_a_package_manager_that_does_not_answer_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dpkg-query").write_text("no program", encoding="ascii")
+    (tmp_path / "dpkg-query").chmod(0o755)
+    monkeypatch.setattr(packages, "PATH", str(tmp_path))
+    assert packages.owners(["/usr/bin/make"]) == {}
+
+
+def test_an_input_that_may_not_be_read_ends_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+
+    def denied(_: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(recorder, "sha256", denied)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(Unavailable, match="permission denied"):
+        recorder.Digests(1 << 62).of(file)
+
+
+def test_a_program_without_a_loader_has_none(tmp_path: Path) -> None:
+    for content in (b"", b"\x7fELF", b"text", b"\x7fELF" + bytes(200)):
+        (tmp_path / "program").write_bytes(content)
+        assert recorder.loader(tmp_path / "program") == ""
+    assert recorder.loader(tmp_path / "gone") == ""

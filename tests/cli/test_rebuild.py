@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -20,9 +21,11 @@ from securesystemslib.signer import SSlibKey
 import projects
 from build import benches
 from fwseal.base.ids import PayloadFormat
-from fwseal.build import rebuild
+from fwseal.base.release import Payload, Release, State
+from fwseal.build import provenance, rebuild, recorder, sandbox
 from fwseal.build.rebuild import Attested
 from fwseal.build.sandbox import Level
+from fwseal.cli import verify_rebuild
 from needs import need_program
 from projects import BUILT, PROFILE, RECIPE, here
 
@@ -229,6 +232,74 @@ def test_only_builders_that_differ_in_everything_confirm_one_another(
 ) -> None:
     assert rebuild.builders(several) == count
     assert rebuild.words(count) == words
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b'{"subject": []}', b"[" * 100_000])
+def test_a_statement_of_something_else_names_no_source_and_attests_nothing(payload: bytes) -> None:
+    with pytest.raises(rebuild.Refused, match="names no source"):
+        rebuild.origin(payload)
+    assert rebuild.attested(payload, RELEASE) is None
+
+
+def body(kind: str, digest: str = "11" * 32) -> bytes:
+    subject = {"name": "unsigned/app.bin", "digest": {"sha256": digest}}
+    facts = {"host": "h", "operator": "o", "compiler": "wheel zig sha256:x"}
+    predicate = {"environment": facts, "buildDefinition": {"internalParameters": facts}}
+    found = {"subject": [subject], "predicateType": kind, "predicate": predicate}
+    return json.dumps(found).encode()
+
+
+RELEASE = Release(
+    name="app", line="plc", version="1.0.0", sequence_number=1, state=State.BUILT,
+    recipe_sha256="00" * 32, vendor_id="", class_id="",
+    payloads=(
+        Payload(
+            uri="1/app.bin", file="app.bin", component="00", format=PayloadFormat.RAW,
+            unsigned_sha256="11" * 32,
+        ),
+    ),
+)  # fmt: skip
+
+
+def test_a_statement_counts_for_the_digests_it_names_and_no_others() -> None:
+    word = Attested(host="h", operator="o", compiler="sha256:x")
+    assert rebuild.attested(body(rebuild.PREDICATE_TYPE), RELEASE) == word
+    assert rebuild.attested(body(provenance.PREDICATE_TYPE), RELEASE) == word
+    assert rebuild.attested(body("urn:something-else"), RELEASE) is None
+    assert rebuild.attested(body(rebuild.PREDICATE_TYPE, "22" * 32), RELEASE) is None
+    nothing = dataclasses.replace(RELEASE, payloads=())
+    assert rebuild.attested(body(rebuild.PREDICATE_TYPE), nothing) is None
+
+
+def test_without_a_recorder_a_rebuild_says_so_in_its_attestation(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "available", lambda: False)
+    done = here(*AGAIN, cwd=elsewhere)
+    assert done.body["recorder"] == "none"
+    assert "nothing was recorded" in done.err
+    _, said = statement(elsewhere / "release")
+    assert said["predicate"]["environment"]["recorder"] == "none"
+
+
+def test_a_rebuild_whose_commands_fail_shows_the_end_of_what_they_said(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_BEGIN", sandbox._BEGIN + "echo the last words; exit 7\n")
+    done = here(*AGAIN, "--sandbox", "none", cwd=elsewhere, code=1)
+    assert done.reason == "command-failed"
+    assert "fwseal: build: the last words" in done.err
+
+
+def test_a_payload_is_named_where_a_release_has_several() -> None:
+    two = dataclasses.replace(
+        RELEASE,
+        payloads=(*RELEASE.payloads, dataclasses.replace(RELEASE.payloads[0], file="radio.bin")),
+    )
+    assert verify_rebuild._payload(two, "radio.bin").file == "radio.bin"
+    with pytest.raises(rebuild.Misuse, match=r"no payload other\.bin") as caught:
+        verify_rebuild._payload(two, "other.bin")
+    assert caught.value.hint == "--file app.bin or radio.bin"
 
 
 # A customer's own build

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import elves
 from fwseal.base.errors import Refused
 from fwseal.image import report
+from fwseal.image.report import Report
 from needs import need_program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fwseal.image.report import Report
 
 ROOM = 4096
 
@@ -154,6 +154,20 @@ def test_a_path_that_a_macro_left_in_flash_is_found_with_its_symbol(tmp_path: Pa
     assert one.detail == str(tmp_path / "a.c")
     mapped = compiled(tmp_path, f"-ffile-prefix-map={tmp_path}=.")
     assert [one.kind for one in mapped.findings] == []
+
+
+def test_debug_information_that_lies_is_refused_or_reported(tmp_path: Path) -> None:
+    compiled(tmp_path, "-g")
+    data = (tmp_path / "a.elf").read_bytes()
+    start = data.index(b"GNU C")
+    answers = set()
+    for at in range(max(0, start - 2000), start, 7):
+        damaged = data[:at] + b"\xff\xff" + data[at + 2 :]
+        try:
+            answers.add(type(report.report(damaged, name="a", room=ROOM)))
+        except Refused as refused:
+            answers.add(type(refused))
+    assert answers <= {Report, Refused}
 
 
 def test_memory_that_may_be_written_and_run_is_found(tmp_path: Path) -> None:

@@ -209,12 +209,15 @@ def _source(table: Table) -> Source:
 
 
 def _archive(entry: Table) -> Archive:
+    local = entry.has("file")
     found = Archive(
-        place=entry.take("file", str) if entry.has("file") else entry.take("url", str),
+        place=entry.take("file" if local else "url", str),
         sha256=entry.take("sha256", str),
         into=entry.take("into", str, ""),
     )
     entry.done()
+    if found.place.startswith(("https://", "http://")) is local:
+        raise entry.misuse("file is a path from the recipe's folder, url begins with https://")
     if not re.fullmatch(r"[0-9a-f]{64}", found.sha256):
         raise entry.misuse("sha256 must be 64 digits of lower-case hex")
     if found.into:

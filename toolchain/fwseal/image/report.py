@@ -32,6 +32,11 @@ _KEYS = re.compile(
     re.DOTALL,
 )
 _WRITE, _EXECUTE = 2, 1
+_ASTRAY = (
+    ValueError, AttributeError, KeyError, IndexError, TypeError, AssertionError, OverflowError,
+    NotImplementedError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What pyelftools raises where debug information lies, besides errors of its own."""
 _FAULTS = {"NMI": 2, "HardFault": 3, "MemManage": 4, "BusFault": 5, "UsageFault": 6}
 
 
@@ -85,7 +90,8 @@ def report(data: bytes, *, name: str, room: int, names: tuple[str, ...] = ()) ->
     `names` are hosts and users of the building machine, which an image should not hold. Raises
     `Refused` (malformed, unsupported) like `elf.segments`.
     """
-    from elftools.common.exceptions import ELFError
+    from elftools.common.exceptions import DWARFError, ELFError
+    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
     parts = elf.segments(data)
@@ -95,7 +101,7 @@ def report(data: bytes, *, name: str, room: int, names: tuple[str, ...] = ()) ->
         findings = [*_segments(file), *_contents(parts, names, symbols)]
         producers, units = _dwarf(file)
         sections = tuple(_sections(file))
-    except (ELFError, ValueError, AttributeError, KeyError, IndexError, TypeError) as error:
+    except (ELFError, DWARFError, ConstructError, *_ASTRAY) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}", where=name) from None
     words = [int.from_bytes(parts[0].data[at : at + 4], "little") for at in range(0, 28, 4)]
     return Report(
