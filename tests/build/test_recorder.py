@@ -476,3 +476,22 @@ def test_a_program_without_a_loader_has_none(tmp_path: Path) -> None:
         (tmp_path / "program").write_bytes(content)
         assert recorder.loader(tmp_path / "program") == ""
     assert recorder.loader(tmp_path / "gone") == ""
+
+
+def test_a_device_is_an_input_that_nobody_can_declare(level: Level) -> None:
+    found = looked("head -c 4 /dev/urandom > made; exec 3< /dev/ptmx || :", level)
+    assert reason(found, "head") is None
+    assert "/dev/urandom" in found.machine
+    device = next((one for one in ("/dev/loop-control", "/dev/kvm", "/dev/fuse")
+                   if os.access(one, os.R_OK)), None)  # fmt: skip
+    if level is Level.BUBBLEWRAP or device is None:
+        return
+    assert reason(looked(f"exec 3< {device}", level), "head") is Reason.UNDECLARED_INPUT
+
+
+def test_a_path_that_leaves_the_source_again_is_the_one_it_leads_to(level: Level) -> None:
+    found = looked(
+        "[ -f ../build/../usr/include/stdio.h ] || :; mkdir sub; [ -f sub/../here ]", level
+    )
+    assert not [name for name in found.files() if ".." in name]
+    assert all(".." not in name for name in found.missing)
