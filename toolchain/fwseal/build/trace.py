@@ -203,12 +203,11 @@ class _Reader:
         if stands:
             here.folder = _text(stands)
         several = call in (*MAKES, *MOVES)
-        found = [one for one in _PLACE.finditer(rest) if one.group(2) is not None]
+        matches = _PLACE.finditer(rest) if several else filter(None, (_PLACE.match(rest),))
+        found = [one for one in matches if one.group(2) is not None]
         if not found:
             return  # no name at all: the kernel refused it
-        paths = [
-            _whole(here, one.group(1), one.group(2)) for one in (found if several else found[:1])
-        ]
+        paths = [_whole(here, one.group(1), one.group(2)) for one in found]
         if answer.error in _GONE:
             self.found.missing.add(paths[0])
         elif call in RUNS and answer.code == "0":
