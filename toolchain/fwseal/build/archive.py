@@ -87,16 +87,18 @@ def _keep(place: Path, data: bytes) -> None:
         Path(beside).replace(place)
 
 
-def combined(parts: Iterable[tuple[str, bytes]]) -> bytes:
+def combined(parts: Iterable[tuple[str, bytes]], *, exported: bytes = b"") -> bytes:
     """Answer one tar archive of several, each below a folder of its own (empty: the top).
 
-    A part whose files all lie in one folder gives what is in that folder. The answer depends on
+    A part whose files all lie in one folder gives what is in that folder; git's export (`exported`)
+    lies at the top as it is. The answer depends on
     names, contents, links and executable bits alone. Raises `Refused` (malformed, unsupported,
     limit-exceeded).
     """
     found: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
-    for into, data in parts:
-        for name, member, content in _members(data, where=into or "source"):
+    whole = [("", exported, False)] if exported else []
+    for into, data, stripped in [*whole, *((into, data, True) for into, data in parts)]:
+        for name, member, content in _members(data, where=into or "source", stripped=stripped):
             place = posixpath.join(into, name) if into else name
             if place in found and not (member.isdir() and found[place][0].isdir()):
                 raise Refused(Reason.MALFORMED, "two source files have one name", where=place)
@@ -112,14 +114,20 @@ def combined(parts: Iterable[tuple[str, bytes]]) -> bytes:
     return out.getvalue()
 
 
-def _members(data: bytes, *, where: str) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
+def _members(
+    data: bytes, *, where: str, stripped: bool
+) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
     try:
         found = list(_read_members(data, where=where))
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise Refused(Reason.MALFORMED, f"not a tar archive: {error}", where=where) from None
     names = {name.partition("/")[0] for name, _, _ in found}
     only = next(iter(names), "")
-    deep = len(names) == 1 and all(member.isdir() or "/" in name for name, member, _ in found)
+    deep = (
+        stripped
+        and len(names) == 1
+        and all(member.isdir() or "/" in name for name, member, _ in found)
+    )
     for name, member, content in found:
         below = name.removeprefix(only).lstrip("/") if deep else name
         if below:

@@ -71,16 +71,19 @@ def unsigned(order: Order, outputs: dict[str, bytes]) -> dict[str, bytes]:
         payload = shipped.get(f"{stem}.bin")
         files[f"unsigned/{stem}.elf"] = data
         files[f"unsigned/{stem}.hex"] = intelhex.write(parts)
-        files[f"unsigned/{stem}.bin"] = _flattened(order, payload, parts)
+        vectors = elf.starts_with_vectors(data)
+        files[f"unsigned/{stem}.bin"] = _flattened(order, payload, parts, vectors=vectors)
         if payload and payload.format is PayloadFormat.RAW:
             files[f"payloads/{stem}.bin"] = files[f"unsigned/{stem}.bin"]
     return files
 
 
-def _flattened(order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segment, ...]) -> bytes:
+def _flattened(
+    order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segment, ...], *, vectors: bool
+) -> bytes:
     layout, flat = order.layout, elf.flat(parts)
     if payload is None or payload.format is PayloadFormat.RAW:
-        memory_map.check_image(parts, where=layout.code, ram=layout.ram)
+        memory_map.check_image(parts, where=layout.code, ram=layout.ram, vectors=vectors)
         return flat
     if payload.load_address not in (None, layout.load_address):
         raise Misuse(
@@ -101,5 +104,5 @@ def _flattened(order: Order, payload: PayloadSpec | None, parts: tuple[elf.Segme
     memory_map.check_fit(len(image), layout.max_image)
     start = layout.load_address + layout.header_size
     room = Region(origin=start, size=layout.max_image - layout.header_size)
-    memory_map.check_image(parts, where=room, ram=layout.ram)
+    memory_map.check_image(parts, where=room, ram=layout.ram, vectors=vectors)
     return image

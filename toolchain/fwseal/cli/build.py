@@ -170,16 +170,15 @@ def _lock(path: Path) -> locks.Lock:
 
 
 def _source(what: recipes.Source, root: Path, folder: Path) -> tuple[str, bytes]:
-    commit, parts = "", []
+    commit, exported = "", b""
     if what.commit:
         commit, exported = source.export(root, what.commit, what.paths)
         if not what.archives:
             return commit, exported
-        parts.append(("", exported))
-    parts += [
+    parts = [
         (one.into, archives.fetched(one.place, one.sha256, folder=folder)) for one in what.archives
     ]
-    return commit, archives.combined(parts)
+    return commit, archives.combined(parts, exported=exported)
 
 
 def _inputs(recipe: recipes.Recipe, folder: Path) -> dict[str, bytes]:

@@ -20,7 +20,14 @@ MAX_IMAGE = 16 * 1024 * 1024
 """Bytes between the first and the last loaded address that are read at all."""
 
 
-_SPACE = 1 << 32
+_MACHINES = {"EM_ARM": (32,), "EM_RISCV": (32, 64)}
+"""Whose files are read, and how many bits their addresses may have."""
+
+_MICROCONTROLLER = ord("M")
+"""Tag_CPU_arch_profile of a Cortex-M (Addenda to the Arm ABI, 3.3.5.1)."""
+
+_ASTRAY = (ValueError, AttributeError, KeyError, IndexError, TypeError)
+"""What pyelftools raises where a file lies, besides errors of its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +42,18 @@ def segments(data: bytes) -> tuple[Segment, ...]:
     """Answer what is loaded from the file, by address, without overlap.
 
     Raises `Refused`: malformed (not linked, a segment past the file or the address space, or larger
-    than its memory, bytes that belong to nothing), unsupported for anything but a 32-bit
-    little-endian ARM file.
+    than its memory, bytes that belong to nothing), unsupported for anything but a little-endian
+    file for 32-bit Arm or for RISC-V.
     """
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
         elf = ELFFile(cast("IO[bytes]", ByteStream(data)))
-        if elf["e_machine"] != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
-            raise Refused(Reason.UNSUPPORTED, "not a 32-bit little-endian ARM ELF file")
+        if elf.elfclass not in _MACHINES.get(elf["e_machine"], ()) or not elf.little_endian:
+            raise Refused(
+                Reason.UNSUPPORTED, "not a little-endian ELF file for 32-bit Arm or for RISC-V"
+            )
         if elf["e_type"] != "ET_EXEC":
             raise Refused(Reason.MALFORMED, "not a linked program")
         _check_end(elf, len(data))
@@ -56,9 +65,9 @@ def segments(data: bytes) -> tuple[Segment, ...]:
                 raise Refused(Reason.MALFORMED, "a segment ends behind the file")
             if part["p_filesz"] > part["p_memsz"]:
                 raise Refused(Reason.MALFORMED, f"the segment at {one.address:#x} has no room")
-            if one.address + part["p_memsz"] > _SPACE:
+            if one.address + part["p_memsz"] > 1 << elf.elfclass:
                 raise Refused(Reason.MALFORMED, f"the segment at {one.address:#x} wraps around")
-    except (ELFError, ValueError, AttributeError, KeyError, IndexError, TypeError) as error:
+    except (ELFError, *_ASTRAY) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
     if not found:
         raise Refused(Reason.MALFORMED, "the ELF file loads nothing")
@@ -67,6 +76,33 @@ def segments(data: bytes) -> tuple[Segment, ...]:
         if one.address + len(one.data) > following.address:
             raise Refused(Reason.MALFORMED, f"segments overlap at {following.address:#x}")
     return tuple(found)
+
+
+def starts_with_vectors(data: bytes) -> bool:
+    """Answer whether a file is for a Cortex-M, whose images start with a vector table.
+
+    An Arm file that names no architecture counts as one. Raises `Refused` (malformed). Armv7-M
+    B1.5.3.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import ARMAttributesSection
+
+    try:
+        elf = ELFFile(cast("IO[bytes]", ByteStream(data)))
+        if elf["e_machine"] != "EM_ARM":
+            return False
+        said = [one for one in elf.iter_sections() if isinstance(one, ARMAttributesSection)]
+        return not said or any(
+            tag.value == _MICROCONTROLLER
+            for section in said
+            for part in section.iter_subsections()
+            for whole in part.iter_subsubsections()
+            for tag in whole.iter_attributes("TAG_CPU_ARCH_PROFILE")
+        )
+    except (ELFError, ConstructError, *_ASTRAY) as error:
+        raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
 
 
 def _check_end(elf: ELFFile, size: int) -> None:

@@ -89,11 +89,14 @@ def _region(table: Table) -> Region:
     return region
 
 
-def check_image(segments: tuple[Segment, ...], *, where: Region, ram: Region) -> None:
-    """Return when linked segments lie in their region and start with a sane vector table.
+def check_image(
+    segments: tuple[Segment, ...], *, where: Region, ram: Region, vectors: bool = True
+) -> None:
+    """Return when linked segments fill their region from its start.
 
-    Raises `Misuse` for a Cortex-M image that cannot work: a segment outside, an initial stack
-    pointer outside RAM, a reset vector that is even or outside.
+    With `vectors`, that is for a Cortex-M, they start with a sane vector table as well. Raises
+    `Misuse` for an image that cannot work: a segment outside, an initial stack pointer outside
+    RAM, a reset vector that is even or outside.
     """
     first = min(segments, key=lambda one: one.address)
     for segment in segments:
@@ -103,10 +106,12 @@ def check_image(segments: tuple[Segment, ...], *, where: Region, ram: Region) ->
                 f"{where.origin:#x} to {where.end:#x}",
                 hint="check the linker script against layout.toml",
             )
-    stack = int.from_bytes(first.data[0:4], "little")
-    reset = int.from_bytes(first.data[4:8], "little")
     if first.address != where.origin:
         raise Misuse(f"the image starts at {first.address:#x}, not at {where.origin:#x}")
+    if not vectors:
+        return
+    stack = int.from_bytes(first.data[0:4], "little")
+    reset = int.from_bytes(first.data[4:8], "little")
     if not ram.origin < stack <= ram.end or stack % 8:
         raise Misuse(f"the initial stack pointer {stack:#x} is not an aligned address in RAM")
     if not reset % 2 or not where.holds(reset - 1, 2):

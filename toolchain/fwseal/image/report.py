@@ -66,16 +66,17 @@ class Finding:
 class Report:
     """One image: `size` is its flat binary, `room` what its slot takes, both in bytes.
 
-    `stack` and `reset` are the first words of the vector table; `faults` are the fault handlers
-    that are set; `producers` say who compiled, `units` which source files, both by DWARF.
+    `stack` and `reset` are the first words of the vector table, None where there is none; `faults`
+    are the fault handlers that are set; `producers` say who compiled, `units` which source files,
+    both by DWARF.
     """
 
     name: str
     size: int
     room: int
     sections: tuple[Section, ...]
-    stack: int
-    reset: int
+    stack: int | None
+    reset: int | None
     faults: tuple[str, ...]
     stack_protector: bool
     producers: tuple[str, ...]
@@ -103,15 +104,16 @@ def report(data: bytes, *, name: str, room: int, names: tuple[str, ...] = ()) ->
         sections = tuple(_sections(file))
     except (ELFError, DWARFError, ConstructError, *_ASTRAY) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}", where=name) from None
+    vectors = elf.starts_with_vectors(data)
     words = [int.from_bytes(parts[0].data[at : at + 4], "little") for at in range(0, 28, 4)]
     return Report(
         name=name,
         size=len(elf.flat(parts)),
         room=room,
         sections=sections,
-        stack=words[0],
-        reset=words[1],
-        faults=tuple(fault for fault, index in _FAULTS.items() if words[index] % 2),
+        stack=words[0] if vectors else None,
+        reset=words[1] if vectors else None,
+        faults=tuple(fault for fault, at in _FAULTS.items() if vectors and words[at] % 2),
         stack_protector="__stack_chk_fail" in symbols.names,
         producers=producers,
         units=units,
