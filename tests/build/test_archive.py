@@ -128,6 +128,17 @@ def test_parts_lie_where_the_recipe_says_and_never_over_one_another() -> None:
         archive.combined([("", ANY), ("lib", benches.archive({"b.h": b"other"}))])
 
 
+def test_what_git_exports_keeps_its_folders_beside_an_archive() -> None:
+    exported = benches.archive({"app/main.c": b"m"})
+    assert files(archive.combined([("lib", ANY)], exported=exported)) == {
+        "app/main.c": b"m",
+        "lib/a.c": b"a",
+        "lib/lib/b.h": b"b",
+    }
+    with pytest.raises(Refused, match="one name"):
+        archive.combined([("", ANY)], exported=benches.archive({"a.c": b"other"}))
+
+
 def made(kind: bytes, name: str = "x", aim: str = "y") -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import subprocess
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import boards
 from formats.refusals import misuse, reason_of, refused
+from fwseal.base.errors import Refused
 from fwseal.base.reasons import REASONS, Reason
 from fwseal.base.tables import Table
 from fwseal.image import elf, intelhex, memory_map
@@ -125,6 +127,125 @@ def program(*loads: tuple[int, bytes], kind: int = PT_LOAD, **lies: int) -> byte
         0,
     )
     return ident + rest + heads + content
+
+
+START = 'int answer = 42; const char name[] = "riscv"; void start(void) { answer++; for (;;) {} }'
+
+
+def linked(folder: Path, program: str, *flags: str) -> Path:
+    """Answer a small program, as a real compiler makes it."""
+    (folder / "start.c").write_text(START, encoding="utf-8")
+    words = [need_program(program), *flags, "-nostdlib", "-Wl,-e,start", "-o", "start.elf"]
+    subprocess.run([*words, "start.c"], cwd=folder, check=True, timeout=60)
+    return folder / "start.elf"
+
+
+@pytest.mark.parametrize("bits", [("rv32imac", "ilp32"), ("rv64imac", "lp64")], ids=["32", "64"])
+def test_a_risc_v_program_is_what_objcopy_writes(tmp_path: Path, bits: tuple[str, str]) -> None:
+    flags = (f"-march={bits[0]}", f"-mabi={bits[1]}", "-mcmodel=medany", "-Wl,-Ttext=0x80000000")
+    path = linked(tmp_path, "riscv64-unknown-elf-gcc", *flags)
+    program = need_program("riscv64-unknown-elf-objcopy")
+    subprocess.run([program, "-O", "binary", path, tmp_path / "flat"], check=True, timeout=60)
+    # The head of the file is in its first segment, and in no section.
+    assert elf.flat(elf.segments(path.read_bytes())).endswith((tmp_path / "flat").read_bytes())
+    assert not elf.starts_with_vectors(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "vectors"),
+    [("armv7-m", True), ("armv6-m", True), ("armv7-a", False), ("armv4t", False)],
+)
+def test_only_a_microcontroller_starts_with_vectors(
+    tmp_path: Path, architecture: str, vectors: bool
+) -> None:
+    thumb = ("-mthumb",) if vectors else ()
+    path = linked(tmp_path, "arm-none-eabi-gcc", f"-march={architecture}", *thumb)
+    assert elf.starts_with_vectors(path.read_bytes()) is vectors
+
+
+def test_an_arm_program_that_names_no_architecture_must_start_with_vectors() -> None:
+    assert elf.starts_with_vectors(program((0, b"\0" * 64)))
+
+
+@pytest.fixture(scope="module")
+def microcontroller(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = linked(tmp_path_factory.mktemp("m"), "arm-none-eabi-gcc", "-mcpu=cortex-m3")
+    return path.read_bytes()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_attributes_that_lie_are_read_or_refused(
+    microcontroller: bytes, data: st.DataObject
+) -> None:
+    whole = bytearray(microcontroller)
+    at = whole.index(b"aeabi\0") - 5
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[at + data.draw(st.integers(0, 44))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(Refused):
+        elf.starts_with_vectors(bytes(whole))
+
+
+def attributes(*scopes: bytes) -> bytes:
+    """Answer build attributes of several vendors, each with its name and scope."""
+    return b"A" + b"".join((4 + len(one)).to_bytes(4, "little") + one for one in scopes)
+
+
+def scope(tags: bytes) -> bytes:
+    """Answer attributes of a whole file."""
+    return b"aeabi\0\x01" + (5 + len(tags)).to_bytes(4, "little") + tags
+
+
+def of_arm(said: bytes) -> bytes:
+    """Answer an Arm program of two sections: none, and its attributes."""
+    plain = program((0, b"\0" * 64))
+    sections = bytes(40) + struct.pack(
+        "<10I", 0, 0x70000003, 0, 0, len(plain), len(said), 0, 0, 1, 0
+    )
+    head = bytearray(plain)
+    head[32:36] = struct.pack("<I", len(plain) + len(said))
+    head[46:52] = struct.pack("<3H", 40, 2, 0)
+    return bytes(head) + said + sections
+
+
+@pytest.mark.parametrize(
+    ("said", "vectors"),
+    [
+        (attributes(scope(b"\x07M")), True),
+        (attributes(scope(b"\x07A")), False),
+        (attributes(scope(b"\x05cortex-m3\0\x07M")), True),
+        (attributes(scope(b"\x20\x01gnu\0\x41text\0\x42\x81\x01\x07M")), True),
+        (attributes(b"other\0anything", scope(b"\x07M")), True),
+        (attributes(b"other\0anything"), False),
+        (attributes(scope(b"\x06\x0a")), False),
+        (b"A", False),
+    ],
+)
+def test_the_architecture_profile_is_found_among_all_attributes(said: bytes, vectors: bool) -> None:
+    assert elf.starts_with_vectors(of_arm(said)) is vectors
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"A\0\0\0\0other\0",
+        attributes(scope(b"\x07")),
+        attributes(scope(b"\x05cortex")),
+        attributes(scope(b"\x07\x80")),
+    ],
+)
+def test_attributes_that_end_early_or_never_are_refused(said: bytes) -> None:
+    with refused(Reason.MALFORMED):
+        elf.starts_with_vectors(of_arm(said))
+
+
+def test_an_image_without_vectors_must_start_where_its_region_does() -> None:
+    where, ram = Region(origin=0x100, size=64), Region(origin=0x2000, size=64)
+    part = Segment(address=0x100, data=bytes(8))
+    memory_map.check_image((part,), where=where, ram=ram, vectors=False)
+    late = Segment(address=0x104, data=bytes(8))
+    with misuse():
+        memory_map.check_image((late,), where=where, ram=ram, vectors=False)
 
 
 def test_segments_are_ordered_by_physical_address_and_gaps_are_zero() -> None:

@@ -87,6 +87,14 @@ def test_other_texts_with_a_slash_are_no_paths(text: bytes) -> None:
     assert kinds(b"\0" + text + b"\0") == []
 
 
+def test_an_image_without_vectors_has_no_stack_reset_or_fault_handlers(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("void start(void) { for (;;) {} }", encoding="utf-8")
+    words = [need_program("riscv64-unknown-elf-gcc"), "-nostdlib", "-Wl,-e,start", "-o", "a.elf"]
+    subprocess.run([*words, "a.c"], cwd=tmp_path, check=True, timeout=60)
+    found = report.report((tmp_path / "a.elf").read_bytes(), name="a.bin", room=1 << 20)
+    assert (found.stack, found.reset, found.faults) == (None, None, ())
+
+
 def test_the_name_of_a_host_or_user_is_found_where_it_stands_alone() -> None:
     assert kinds(b"built on forge7!", names=("forge7",)) == ["host-name"]
     assert kinds(b"built on forge70", names=("forge7",)) == []
