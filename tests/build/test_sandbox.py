@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import projects
+from build import benches
 from fwseal.base.errors import Misuse, Unavailable
 from fwseal.base.tables import Table
 from fwseal.build import recipe, sandbox, source, toolchain
@@ -347,6 +348,14 @@ def test_modes_and_the_source_date_are_the_same_for_every_operator(
     finally:
         os.umask(before)
     assert answer == "644\n644\n0022\n0\n"
+
+
+def test_all_that_is_laid_out_was_last_changed_at_one_time_whenever_it_is_built(
+    level: Level,
+) -> None:
+    tree = benches.archive({"a": b"", "folder/b": b""}, links={"link": "a"})
+    said = benches.said("stat --format=%Y a folder folder/b link", level, source=tree)
+    assert said.split() == [str(sandbox.LAID_OUT)] * 4
 
 
 def test_the_compiler_that_is_hashed_is_the_one_the_build_runs(

@@ -50,6 +50,9 @@ _TAIL = 12
 _MAX_OUTPUT = 1 << 28
 """Bytes of one output that are read, debug information included."""
 
+LAID_OUT = 315619200
+"""When every file of a source was last changed, in seconds of the epoch: a zip file can say it."""
+
 _STAGE = "/mnt"
 """Where unshare shows source and compiler."""
 
@@ -137,6 +140,7 @@ def _built(
             work = _laid_out(folder)
             bounds = _Bounds(end=end, free=_free(work))
             _unpack(job.archive, work)
+            _settle(work)
             for number, command in enumerate(job.commands):
                 words = _wrapped(level, command, work=work, compiler=job.compiler)
                 if traces:
@@ -207,6 +211,13 @@ def _unpack(data: bytes, work: Path) -> None:
                 f"{place.relative_to(work)} is a link out of the source",
                 hint="build from a commit without it",
             )
+
+
+def _settle(work: Path) -> None:
+    """Give all that is laid out one time: compilers compile it in, and make compares it."""
+    for place, folders, names in os.walk(work, topdown=False):
+        for name in (*folders, *names):
+            os.utime(Path(place, name), (LAID_OUT, LAID_OUT), follow_symlinks=False)
 
 
 def _inside(work: Path, place: Path) -> bool:
