@@ -1,7 +1,7 @@
 """Debian's source archives, by file and SHA-256, as apt fetches them for anyone.
 
-They are kept in build/sources. apt gets folders of its own, so that no setting of the machine
-changes and no right is needed.
+They are kept in build/sources. apt gets folders of its own for the time, so that no setting of the
+machine changes and no right is needed.
 """
 
 from __future__ import annotations
@@ -34,20 +34,17 @@ def debian(package: str, file: str, sha256: str) -> Path:
 
 def _fetch(package: str, folder: Path) -> None:
     need_program("apt-get")
-    state = KEPT / "apt"
-    parts = state / "parts"
-    for part in (parts, state / "lists" / "partial", state / "cache" / "archives" / "partial"):
+    parts = folder / "parts"
+    for part in (parts, folder / "lists" / "partial", folder / "cache" / "archives" / "partial"):
         part.mkdir(parents=True, exist_ok=True)
     (parts / "debian.sources").write_text(_stanzas(), encoding="utf-8")
     (parts / "debian.list").write_text(_lines(), encoding="utf-8")
     options = [
         "-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={parts}",
-        "-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'cache'}",
+        "-o", f"Dir::State::lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}",
         "-o", "APT::Sandbox::User=root",
     ]  # fmt: skip
     for words in (["update"], ["source", "--download-only", package]):
-        if words == ["update"] and any((state / "lists").glob("*Sources*")):
-            continue
         done = subprocess.run(
             ["apt-get", "-qq", *options, *words],
             cwd=folder, capture_output=True, text=True, check=False, timeout=300,

@@ -54,7 +54,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 def files(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {one.name: tar.extractfile(one).read() for one in tar if one.isreg()}  # type: ignore[union-attr]
+        return {one.name: tar.extractfile(one).read() for one in tar if one.isreg()}
 
 
 def test_a_file_is_named_from_the_recipes_folder(tmp_path: Path) -> None:

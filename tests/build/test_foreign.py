@@ -56,7 +56,8 @@ def shop(name: str, folder: Path) -> Shop:
     (archive,) = what["source"]["archive"]
     fetched = sources.debian(PACKAGES[name], archive["file"], archive["sha256"])
     projects.new(folder)
-    shutil.copytree(ROOT / FOREIGN / name, folder / FOREIGN / name)
+    for part in (name, "libc"):
+        shutil.copytree(ROOT / FOREIGN / part, folder / FOREIGN / part)
     (folder / ".gitignore").write_text("/build/\n*.tar.*\n", encoding="utf-8")
     shutil.copy(fetched, folder / FOREIGN / name)
     projects.commit(folder)

@@ -86,4 +86,4 @@ def test_who_made_a_wheel_is_what_it_says_itself(
     metadata = email.message.Message()
     for key, value in lines:
         metadata[key] = value
-    assert toolchain._creator(metadata) == creator  # type: ignore[arg-type]
+    assert toolchain._creator(metadata) == creator

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
@@ -28,11 +29,6 @@ from fwseal.build.sandbox import Level
 from fwseal.cli import verify_rebuild
 from needs import need_program
 from projects import BUILT, PROFILE, RECIPE, here
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-from cryptography.hazmat.primitives import serialization
 
 SOURCE = "build/source.tar"
 UNSIGNED = f"{BUILT}/unsigned/demo-plc.bin"
@@ -91,8 +87,7 @@ def test_a_second_builder_needs_the_release_and_the_source_and_nothing_else(
         "host", "operator", "kernel", "compiler", "sandbox", "recorder",
     }  # fmt: skip
     key = serialization.load_pem_public_key((elsewhere / "keys/dev-builder.pem").read_bytes())
-    public: ec.EllipticCurvePublicKey = key  # type: ignore[assignment]
-    known = SSlibKey.from_crypto(public, keyid="dev-builder")
+    known = SSlibKey.from_crypto(key, keyid="dev-builder")
     assert list(Envelope.from_dict(envelope).verify([known], 1)) == ["dev-builder"]
 
 

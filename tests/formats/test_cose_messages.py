@@ -81,7 +81,7 @@ def oracle(data: bytes, payload: bytes, key: SoftKey) -> None:
         }[number]  # fmt: skip
         loaded.verify(encode_dss_signature(r, s), covered, ec.ECDSA(hashed))
     else:
-        loaded.verify(signature, covered)  # type: ignore[union-attr, call-arg]  # the kinds left
+        loaded.verify(signature, covered)  # of the kinds left
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)

@@ -214,7 +214,7 @@ def of_arm(said: bytes) -> bytes:
         (attributes(scope(b"\x07M")), True),
         (attributes(scope(b"\x07A")), False),
         (attributes(scope(b"\x05cortex-m3\0\x07M")), True),
-        (attributes(scope(b"\x20\x01gnu\0\x41text\0\x42\x81\x01\x07M")), True),
+        (attributes(scope(b"\x20\x01gnu\0\x42\x81\x01\x07M")), True),
         (attributes(b"other\0anything", scope(b"\x07M")), True),
         (attributes(b"other\0anything"), False),
         (attributes(scope(b"\x06\x0a")), False),

@@ -47,7 +47,9 @@ def rebuilt(data: bytes, span: Span) -> cbor.Value:
         case Major.ARRAY:
             return tuple(rebuilt(data, one) for one in span.children)
         case Major.MAP:
-            return {rebuilt(data, key): rebuilt(data, one) for key, one in span.pairs()}  # type: ignore[misc]  # of keys alone
+            return {
+                rebuilt(data, key): rebuilt(data, one) for key, one in span.pairs()
+            }  # of keys alone
         case Major.TAG:
             return cbor2.CBORTag(span.argument, rebuilt(data, span.children[0]))
         case Major.SIMPLE:

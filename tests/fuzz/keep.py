@@ -36,7 +36,7 @@ def ways(data: bytes) -> set[Way]:
         before.pop(id(frame), None)
         return inside if "/fwseal/" in frame.f_code.co_filename else None
 
-    sys.settrace(entered)  # type: ignore[arg-type]  # typeshed wants a protocol of its own
+    sys.settrace(entered)
     try:
         target.check(data)
     finally:

@@ -1,56 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program that checks a signature of P-256, and halts. */
 #include <bearssl.h>
-#include <string.h>
 
 void start(void);
 void run(void);
-
-/* volatile: a compiler may not turn these loops into calls of what they are. */
-void *memcpy(void *restrict to, const void *restrict from, size_t size)
-{
-    volatile unsigned char *out = to;
-    const unsigned char *in = from;
-    while (size--)
-        *out++ = *in++;
-    return to;
-}
-
-void *memmove(void *to, const void *from, size_t size)
-{
-    volatile unsigned char *out = to;
-    const unsigned char *in = from;
-    if (out < in)
-        return memcpy(to, from, size);
-    while (size--)
-        out[size] = in[size];
-    return to;
-}
-
-void *memset(void *to, int value, size_t size)
-{
-    volatile unsigned char *out = to;
-    while (size--)
-        *out++ = (unsigned char)value;
-    return to;
-}
-
-int memcmp(const void *one, const void *other, size_t size)
-{
-    const unsigned char *a = one, *b = other;
-    for (; size--; a++, b++)
-        if (*a != *b)
-            return *a - *b;
-    return 0;
-}
-
-size_t strlen(const char *text)
-{
-    const volatile char *end = text;
-    while (*end)
-        end++;
-    return (size_t)(end - text);
-}
 
 static unsigned char digest[br_sha256_SIZE];
 static unsigned char point[65] = {4};

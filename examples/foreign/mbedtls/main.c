@@ -1,26 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program that looks a feature up in the generated table, and halts. */
 #include <mbedtls/version.h>
-#include <stdint.h>
-#include <string.h>
 
 void start(void);
-
-int strcmp(const char *one, const char *other)
-{
-    while (*one && *one == *other)
-        one++, other++;
-    return (unsigned char)*one - (unsigned char)*other;
-}
-
-void *memcpy(void *restrict to, const void *restrict from, size_t size)
-{
-    volatile unsigned char *out = to;
-    const unsigned char *in = from;
-    while (size--)
-        *out++ = *in++;
-    return to;
-}
 
 volatile int verdict;
 

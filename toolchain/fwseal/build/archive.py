@@ -91,9 +91,8 @@ def combined(parts: Iterable[tuple[str, bytes]], *, exported: bytes = b"") -> by
     """Answer one tar archive of several, each below a folder of its own (empty: the top).
 
     A part whose files all lie in one folder gives what is in that folder; git's export (`exported`)
-    lies at the top as it is. The answer depends on
-    names, contents, links and executable bits alone. Raises `Refused` (malformed, unsupported,
-    limit-exceeded).
+    lies at the top as it is. The answer depends on names, contents, links and executable bits
+    alone. Raises `Refused` (malformed, unsupported, limit-exceeded).
     """
     found: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
     whole = [("", exported, False)] if exported else []

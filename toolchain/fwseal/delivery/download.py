@@ -67,8 +67,7 @@ class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
         end = self._end
 
         class Response(http.client.HTTPResponse):
-            # Whatever its base takes.
-            def __init__(self, sock: socket.socket, *rest: Any, **options: Any) -> None:  # noqa: ANN401
+            def __init__(self, sock: socket.socket, *rest: Any, **options: Any) -> None:  # noqa: ANN401 - as its base
                 super().__init__(sock, *rest, **options)
                 self.fp.close()
                 self.fp = io.BufferedReader(_Clocked(sock, end))

@@ -14,7 +14,10 @@ from fwseal.base.reasons import Reason
 from fwseal.image.stream import ByteStream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import ARMAttributesSection
 
 MAX_IMAGE = 16 * 1024 * 1024
 """Bytes between the first and the last loaded address that are read at all."""
@@ -23,13 +26,10 @@ MAX_IMAGE = 16 * 1024 * 1024
 _MACHINES = {"EM_ARM": (32,), "EM_RISCV": (32, 64)}
 """Whose files are read, and how many bits their addresses may have."""
 
-_TEXTS, _PROFILE, _COMPATIBILITY = (4, 5), 7, 32
-"""Tags: of text, Tag_CPU_arch_profile, Tag_compatibility; from there odd ones are text."""
-
 _MICROCONTROLLER = ord("M")
-"""The profile of a Cortex-M (Addenda to the Arm ABI, 3.3.5.1)."""
+"""Tag_CPU_arch_profile of a Cortex-M (Addenda to the Arm ABI, 3.3.5.1)."""
 
-_ASTRAY = (ValueError, AttributeError, KeyError, IndexError, TypeError)
+ASTRAY = (ValueError, AttributeError, KeyError, IndexError, TypeError)
 """What pyelftools raises where a file lies, besides errors of its own."""
 
 
@@ -70,7 +70,7 @@ def segments(data: bytes) -> tuple[Segment, ...]:
                 raise Refused(Reason.MALFORMED, f"the segment at {one.address:#x} has no room")
             if one.address + part["p_memsz"] > 1 << elf.elfclass:
                 raise Refused(Reason.MALFORMED, f"the segment at {one.address:#x} wraps around")
-    except (ELFError, *_ASTRAY) as error:
+    except (ELFError, *ASTRAY) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
     if not found:
         raise Refused(Reason.MALFORMED, "the ELF file loads nothing")
@@ -88,58 +88,29 @@ def starts_with_vectors(data: bytes) -> bool:
     B1.5.3.
     """
     from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import ARMAttributesSection
 
     try:
         elf = ELFFile(cast("IO[bytes]", ByteStream(data)))
         if elf["e_machine"] != "EM_ARM":
             return False
-        said = [one.data() for one in elf.iter_sections() if one["sh_type"] == "SHT_ARM_ATTRIBUTES"]
-        return not said or any(_profile(one) == _MICROCONTROLLER for one in said)
-    except (ELFError, *_ASTRAY) as error:
+        said = [one for one in elf.iter_sections() if isinstance(one, ARMAttributesSection)]
+        return not said or any(_MICROCONTROLLER in _profiles(one) for one in said)
+    except (ELFError, ConstructError, *ASTRAY) as error:
         raise Refused(Reason.MALFORMED, f"not an ELF file: {error}") from None
 
 
-def _profile(said: bytes) -> int | None:
-    """Answer Tag_CPU_arch_profile of a file's build attributes.
-
-    Read here, since pyelftools never ends where a length is zero. Raises `ValueError`,
-    `IndexError`. Addenda to the Arm ABI, 3.2.
-    """
-    at, head = 1, 5
-    while at < len(said):
-        size = int.from_bytes(said[at : at + 4], "little")
-        vendor, _, scope = said[at + 4 : at + size].partition(b"\0")
-        if vendor == b"aeabi":
-            return _attributes(scope[head : int.from_bytes(scope[1:head], "little")])
-        if size < head:
-            raise ValueError("attributes without a vendor")
-        at += size
-    return None
-
-
-def _attributes(scope: bytes) -> int | None:
-    at, found = 0, None
-    while at < len(scope):
-        tag, at = _uleb128(scope, at)
-        if tag == _COMPATIBILITY:
-            _, at = _uleb128(scope, at)
-        if tag in _TEXTS or (tag >= _COMPATIBILITY and (tag % 2 or tag == _COMPATIBILITY)):
-            at = scope.index(0, at) + 1
-            continue
-        value, at = _uleb128(scope, at)
-        if tag == _PROFILE:
-            found = value
-    return found
-
-
-def _uleb128(data: bytes, at: int) -> tuple[int, int]:
-    """Answer the number at a place, and the place behind it."""
-    value = shift = 0
-    while data[at] & 0x80:
-        value |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return value | data[at] << shift, at + 1
+def _profiles(attributes: ARMAttributesSection) -> Iterator[int]:
+    """Answer each Tag_CPU_arch_profile of a file's build attributes; raises as pyelftools does."""
+    for part in attributes.iter_subsections():
+        if not part["length"]:  # pyelftools would stay at this one for ever
+            raise ValueError("attributes of no length")
+        if part["vendor_name"] == "aeabi":
+            for scope in part.iter_subsubsections():
+                for tag in scope.iter_attributes("TAG_CPU_ARCH_PROFILE"):
+                    yield tag.value
 
 
 def _check_end(elf: ELFFile, size: int) -> None:

@@ -92,7 +92,7 @@ def _region(table: Table) -> Region:
 def check_image(
     segments: tuple[Segment, ...], *, where: Region, ram: Region, vectors: bool = True
 ) -> None:
-    """Return when linked segments fill their region from its start.
+    """Return when linked segments lie in their region, the first at its start.
 
     With `vectors`, that is for a Cortex-M, they start with a sane vector table as well. Raises
     `Misuse` for an image that cannot work: a segment outside, an initial stack pointer outside

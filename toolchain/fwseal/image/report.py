@@ -33,8 +33,7 @@ _KEYS = re.compile(
 )
 _WRITE, _EXECUTE = 2, 1
 _ASTRAY = (
-    ValueError, AttributeError, KeyError, IndexError, TypeError, AssertionError, OverflowError,
-    NotImplementedError, RecursionError, MemoryError,
+    *elf.ASTRAY, AssertionError, OverflowError, NotImplementedError, RecursionError, MemoryError,
 )  # fmt: skip
 """What pyelftools raises where debug information lies, besides errors of its own."""
 _FAULTS = {"NMI": 2, "HardFault": 3, "MemManage": 4, "BusFault": 5, "UsageFault": 6}
