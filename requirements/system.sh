@@ -24,6 +24,7 @@ demo)
 test)
     need gcc command -v cc
     need libc6-dev test -e /usr/include/stdio.h
+    need faketime command -v faketime
     need gcc-arm-none-eabi command -v arm-none-eabi-gcc
     need gcc-riscv64-unknown-elf command -v riscv64-unknown-elf-gcc
     need opensc command -v pkcs11-tool

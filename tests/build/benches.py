@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import boards
 import workshop
 from fwseal.base.tables import Table
-from fwseal.build import lock, sandbox, toolchain
+from fwseal.build import lock, sandbox, toolchain, walls
 from fwseal.build import recipe as recipes
 from fwseal.build.run import Order
 from fwseal.image import memory_map
@@ -22,12 +22,12 @@ NO_COMPILER = toolchain.Compiler(
     name="none", kind="program", version="", sha256="", home=None, cc="cc"
 )
 PROBES = {
-    sandbox.Level.BUBBLEWRAP: ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"),
-    sandbox.Level.UNSHARE: ("unshare", "--user", "--map-root-user", "--net", "--mount", "true"),
+    walls.Level.BUBBLEWRAP: ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"),
+    walls.Level.UNSHARE: ("unshare", "--user", "--map-root-user", "--net", "--mount", "true"),
 }
 
 
-def need_level(level: sandbox.Level) -> sandbox.Level:
+def need_level(level: walls.Level) -> walls.Level:
     """Answer the level when the kernel lets its program work here, or skip."""
     if level in PROBES:
         need_program(PROBES[level][0])
@@ -65,7 +65,7 @@ def job(
     )
 
 
-def said(script: str, level: sandbox.Level, *, source: bytes | None = None) -> str:
+def said(script: str, level: walls.Level, *, source: bytes | None = None) -> str:
     """Answer what a shell script prints in a build."""
     words = ("sh", "-c", f"( {script} ) > said 2>&1 || :")
     return sandbox.build(job(words, source=source, outputs=("said",)), level)["said"].decode()

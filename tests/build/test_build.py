@@ -18,8 +18,9 @@ from securesystemslib.signer import SSlibKey
 
 import elves
 import projects
-from fwseal.build import sandbox, source, toolchain
-from fwseal.build.sandbox import Level
+from build import benches
+from fwseal.build import sandbox, source, toolchain, vary
+from fwseal.build.walls import Level
 from needs import need_program
 from projects import BUILT, PROFILE, RECIPE, here, offer
 
@@ -315,3 +316,31 @@ def test_the_unsigned_digest_is_what_the_signed_image_starts_with(shop: Path) ->
     assert hashlib.sha256(shipped).hexdigest() == payload["sha256"]
     assert hashlib.sha512(shipped).hexdigest() == payload["sha512"]
     assert len(shipped) == payload["size"]
+
+
+def test_a_release_tells_what_its_bytes_do_not_depend_on(shop: Path) -> None:
+    need_program("faketime")
+    benches.need_level(Level.BUBBLEWRAP)
+    done = here("build", RECIPE, "-o", X, "--vary", cwd=shop)
+    report = json.loads((shop / X / vary.FILE).read_bytes())
+    projects.validator("variations").validate(report)
+    assert report["variations"] == done.body["variations"]
+    assert len(report["variations"]) == 16
+    assert {one["outcome"] for one in report["variations"]} == {"same"}
+    text = here("build", RECIPE, "-o", X, "--vary", "--dry-run", cwd=shop, code=2, as_json=False)
+    assert "is there already" in text.err or X in text.err
+    assert (shop / X / "unsigned/demo-plc.elf").read_bytes() == (
+        shop / BUILT / "unsigned/demo-plc.elf"
+    ).read_bytes()
+
+
+def test_an_image_that_depends_on_its_path_is_refused_by_name_and_leaves_nothing(
+    shop: Path,
+) -> None:
+    benches.need_level(Level.BUBBLEWRAP)
+    gives(shop, elves.elf((elves.LOAD, elves.vectors())), f"pwd >> {ELF}")
+    done = here("build", RECIPE, "-o", X, "--vary", cwd=shop, code=1)
+    assert done.reason == "not-reproduced"
+    assert f"{ELF} depends on path" in done.err
+    assert f"fwseal: path: differs: {ELF}" in done.err.splitlines()
+    assert not (shop / X).exists()

@@ -20,9 +20,10 @@ from build.benches import LAYOUT, archive, changed, job, order, parsed, program,
 from formats.refusals import misuse, refused
 from fwseal.base.errors import Unavailable
 from fwseal.base.reasons import Reason
-from fwseal.build import recipe, run, sandbox, source, toolchain
+from fwseal.build import recipe, run, sandbox, source, toolchain, walls
 from fwseal.build.provenance import Builder
-from fwseal.build.sandbox import BuildFailed, Level
+from fwseal.build.sandbox import BuildFailed
+from fwseal.build.walls import Level
 from needs import absent, need_program
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def test_the_compiler_is_at_one_place_wherever_it_is_installed(
     (home / "cc").write_text("#!/bin/sh\necho $0\n", encoding="ascii")
     (home / "cc").chmod(0o755)
     compiler = dataclasses.replace(benches.NO_COMPILER, home=home, cc="/toolchain/cc -c")
-    words = ("sh", "-c", f"{sandbox.cc(compiler, level)} > said")
+    words = ("sh", "-c", f"{walls.cc(compiler, level)} > said")
     one = dataclasses.replace(job(words, outputs=("said",)), compiler=compiler)
     place = "/toolchain/cc" if level is Level.BUBBLEWRAP else "/mnt/toolchain/cc"
     assert sandbox.build(one, level) == {"said": f"{place}\n".encode()}
-    assert sandbox.cc(compiler, Level.NONE) == f"{home}/cc -c"
+    assert walls.cc(compiler, Level.NONE) == f"{home}/cc -c"
 
 
 def test_a_failed_command_tells_its_exit_code(level: Level) -> None:

@@ -17,7 +17,7 @@ from fwseal.base.errors import Refused, Unavailable
 from fwseal.base.reasons import Reason
 from fwseal.build import inputs, lock, packages, recorder, sandbox
 from fwseal.build.lock import Declared
-from fwseal.build.sandbox import Level
+from fwseal.build.walls import Level
 from needs import absent, need_program
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ import projects
 from build import benches
 from fwseal.base.errors import Misuse, Unavailable
 from fwseal.base.tables import Table
-from fwseal.build import recipe, sandbox, source, toolchain
-from fwseal.build.sandbox import BuildFailed, Job, Level
+from fwseal.build import recipe, sandbox, source, toolchain, walls
+from fwseal.build.sandbox import BuildFailed, Job
+from fwseal.build.walls import Level
 from needs import absent, need_program
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def test_one_source_gives_the_same_bytes_at_every_level(shop: Path, name: str) -
     compiler = toolchain.find(name)
 
     def built(level: Level) -> bytes:
-        known = {"version": "1.1.0", "build-id": commit[:12], "cc": sandbox.cc(compiler, level)}
+        known = {"version": "1.1.0", "build-id": commit[:12], "cc": walls.cc(compiler, level)}
         job = Job(
             archive=archive,
             commands=recipe.expanded(what, known, ""),
@@ -117,13 +118,13 @@ def test_one_source_gives_the_same_bytes_at_every_level(shop: Path, name: str) -
 def test_the_best_level_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     works(Level.UNSHARE)
     assert sandbox.best_level() is works(Level.BUBBLEWRAP)
-    wrapped = sandbox._wrapped
+    wrapped = walls.wrapped
     broken = {Level.BUBBLEWRAP: "no-such-program"}
 
     def some(level: Level, *words: object, **others: object) -> list[str]:
         return [broken[level]] if level in broken else wrapped(level, *words, **others)
 
-    monkeypatch.setattr(sandbox, "_wrapped", some)
+    monkeypatch.setattr(walls, "wrapped", some)
     assert sandbox.best_level() is Level.UNSHARE
     broken[Level.UNSHARE] = "false"
     assert sandbox.best_level() is Level.NONE
@@ -171,7 +172,7 @@ def test_the_environment_is_the_same_for_every_build_and_not_ours(
     lines = said(job("env > out"), level).splitlines()
     assert not [line for line in lines if "12345678" in line]
     names = {line.partition("=")[0] for line in lines}
-    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == set(sandbox._environment(0))
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == set(walls.environment(0))
 
 
 def test_the_host_is_not_visible_in_bubblewrap(job: Callable[..., Job], tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def running(seconds: str) -> bool:
 def test_a_build_that_never_ends_is_killed_with_all_it_started(
     job: Callable[..., Job], level: Level, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "TIME_LIMIT", 0.7)
+    monkeypatch.setattr(walls, "TIME_LIMIT", 0.7)
     seconds, begin = marker(), time.monotonic()
     with pytest.raises(Unavailable):
         sandbox.build(job(script.format(seconds)), level)
@@ -240,7 +241,7 @@ def test_a_daemon_neither_outlives_its_build_nor_holds_it_up(
 def test_time_is_counted_over_all_commands_of_a_build(
     job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "TIME_LIMIT", 0.9)
+    monkeypatch.setattr(walls, "TIME_LIMIT", 0.9)
     begin = time.monotonic()
     with pytest.raises(Unavailable):
         sandbox.build(job(*["sleep 0.5"] * 6), Level.NONE)
@@ -265,9 +266,9 @@ def test_a_build_that_fills_the_disk_is_stopped_and_nothing_stays(
 @pytest.mark.parametrize(
     ("script", "limit"),
     [
-        ("ulimit -t", sandbox.TIME_LIMIT),
-        ("ulimit -d", sandbox.MEMORY_LIMIT / 1024),
-        ("ulimit -f", sandbox.FILE_LIMIT / 512),
+        ("ulimit -t", walls.TIME_LIMIT),
+        ("ulimit -d", walls.MEMORY_LIMIT / 1024),
+        ("ulimit -f", walls.FILE_LIMIT / 512),
         ("ulimit -c", 0),
     ],
 )
@@ -280,7 +281,7 @@ def test_what_one_process_may_use_is_the_same_at_every_level(
 def test_a_command_that_prints_or_writes_without_end_is_stopped(
     job: Callable[..., Job], level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "_BEGIN", sandbox._BEGIN + "ulimit -f 2048\n")
+    monkeypatch.setattr(walls, "_BEGIN", walls._BEGIN + "ulimit -f 2048\n")
     for script in ("yes", "yes > out"):
         begin = time.monotonic()
         with pytest.raises(BuildFailed):

@@ -23,9 +23,9 @@ import projects
 from build import benches
 from fwseal.base.ids import PayloadFormat
 from fwseal.base.release import Payload, Release, State
-from fwseal.build import provenance, rebuild, recorder, sandbox
+from fwseal.build import provenance, rebuild, recorder, walls
 from fwseal.build.rebuild import Attested
-from fwseal.build.sandbox import Level
+from fwseal.build.walls import Level
 from fwseal.cli import verify_rebuild
 from needs import need_program
 from projects import BUILT, PROFILE, RECIPE, here
@@ -280,7 +280,7 @@ def test_without_a_recorder_a_rebuild_says_so_in_its_attestation(
 def test_a_rebuild_whose_commands_fail_shows_the_end_of_what_they_said(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "_BEGIN", sandbox._BEGIN + "echo the last words; exit 7\n")
+    monkeypatch.setattr(walls, "_BEGIN", walls._BEGIN + "echo the last words; exit 7\n")
     done = here(*AGAIN, "--sandbox", "none", cwd=elsewhere, code=1)
     assert done.reason == "command-failed"
     assert "fwseal: build: the last words" in done.err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fwseal.base.digest import sha256_hex
 from fwseal.base.errors import Misuse
 from fwseal.base.release import PayloadFormat
-from fwseal.build import sandbox
+from fwseal.build import sandbox, walls
 from fwseal.build.recipe import expanded
 from fwseal.image import elf, intelhex, mcuboot, memory_map, report
 from fwseal.image.memory_map import Region
@@ -42,12 +42,12 @@ def reports_json(several: tuple[report.Report, ...]) -> bytes:
     return (json.dumps(body, indent=1) + "\n").encode()
 
 
-def job(order: Order, level: sandbox.Level) -> sandbox.Job:
+def job(order: Order, level: walls.Level, setting: walls.Setting = walls.USUAL) -> sandbox.Job:
     """Answer what a sandbox must do; raises `Misuse` for a command that means nothing."""
     known = {
         "version": order.recipe.version,
         "build-id": (order.commit or sha256_hex(order.archive))[:12],
-        "cc": sandbox.cc(order.compiler, level),
+        "cc": walls.cc(order.compiler, level, setting),
     }
     return sandbox.Job(
         archive=order.archive,

@@ -13,7 +13,7 @@ from fwseal.base.errors import Misuse, Refused
 from fwseal.base.ids import PayloadFormat
 from fwseal.base.reasons import Reason
 from fwseal.base.statements import Subject
-from fwseal.build import images, lock, provenance, sandbox
+from fwseal.build import images, lock, provenance, sandbox, walls
 from fwseal.build.judged import Judged, judged, pin
 from fwseal.build.run import statement_inputs
 from fwseal.image import mcuboot
@@ -32,7 +32,7 @@ class Rebuilt:
 
     digests: dict[str, str]
     statement: bytes
-    level: sandbox.Level
+    level: walls.Level
     recorded: bool
 
 
@@ -58,7 +58,7 @@ def origin(payload: bytes) -> Origin:
         raise Refused(Reason.MALFORMED, f"the provenance names no source: {error}") from None
 
 
-def rebuild(order: Order, release: Release, *, builder: Builder, level: sandbox.Level) -> Rebuilt:
+def rebuild(order: Order, release: Release, *, builder: Builder, level: walls.Level) -> Rebuilt:
     """Answer what this builder attests of a release.
 
     Raises `Refused` (not-reproduced, undeclared-input, network-attempt, outside-write),
@@ -72,7 +72,7 @@ def rebuild(order: Order, release: Release, *, builder: Builder, level: sandbox.
     job = images.job(order, level)
     if recorder.available():
         outputs, found = sandbox.recorded(job, level)
-        isolated = level is sandbox.Level.BUBBLEWRAP
+        isolated = level is walls.Level.BUBBLEWRAP
         went_in = judged(order, found, order.lock, isolated=isolated)
     else:
         outputs = sandbox.build(job, level)

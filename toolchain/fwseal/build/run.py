@@ -11,7 +11,7 @@ from fwseal.base.errors import Refused
 from fwseal.base.reasons import Reason
 from fwseal.base.release import Payload, PayloadFormat, Release, State
 from fwseal.base.statements import Subject
-from fwseal.build import images, inputs, lock, provenance, recorder, sandbox, sbom
+from fwseal.build import images, inputs, lock, provenance, recorder, sandbox, sbom, vary, walls
 from fwseal.build.judged import Judged, judged, pin
 from fwseal.suit import author
 
@@ -34,7 +34,8 @@ class Order:
 
     `inputs` holds the files that the manifest speaks of and no build makes, by name; `compiler`
     is who compiles, and `lock` what may be read besides the source. With `locking` the lock grows
-    by what is read. `names` of hosts and users should not stand in an image.
+    by what is read, and with `varying` more builds follow, one per variation. `names` of hosts and
+    users should not stand in an image.
     """
 
     recipe: Recipe
@@ -50,6 +51,7 @@ class Order:
     now: datetime
     names: tuple[str, ...] = ()
     locking: bool = False
+    varying: bool = False
     inputs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
@@ -57,15 +59,17 @@ class Order:
 class Built:
     """A release's first files by their path in it, and the statement that wants a signature.
 
-    `found` is what the builds looked at, None where no recorder works.
+    `found` is what the builds looked at, None where no recorder works; `varied` is empty unless
+    the order asked for it.
     """
 
     release: Release
     files: dict[str, bytes]
     statement: bytes
-    level: sandbox.Level
+    level: walls.Level
     found: Inputs | None
     reports: tuple[report.Report, ...]
+    varied: tuple[vary.Varied, ...]
 
 
 def build(order: Order, *, builder: provenance.Builder) -> Built:
@@ -82,9 +86,11 @@ def build(order: Order, *, builder: provenance.Builder) -> Built:
     first, second, found = _twice(images.job(order, level), level)
     went_in = Judged(locked=locked, parts=(compiler,), manifest=b"")
     if found:
-        went_in = judged(order, found, locked, isolated=level is sandbox.Level.BUBBLEWRAP)
+        went_in = judged(order, found, locked, isolated=level is walls.Level.BUBBLEWRAP)
     for name in order.recipe.outputs:
         _same(name, first[name], second[name])
+    varied = vary.matrix(order, level, first) if order.varying else ()
+    vary.check(varied)
     files = {"recipe.toml": order.recipe_bytes, **images.unsigned(order, first)}
     files |= {f"inputs/{name}": data for name, data in order.inputs.items()}
     files[lock.FILE] = lock.text(went_in.locked).encode()
@@ -93,6 +99,8 @@ def build(order: Order, *, builder: provenance.Builder) -> Built:
         files[inputs.FILE] = went_in.manifest
     reports = images.reports(order, first)
     files[images.REPORTS] = images.reports_json(reports)
+    if order.varying:
+        files[vary.FILE] = vary.report(varied)
     release = _release(order, files)
     files[sbom.FILE] = sbom.document(_facts(order, went_in, release, found, reports))
     subjects = tuple(
@@ -103,7 +111,7 @@ def build(order: Order, *, builder: provenance.Builder) -> Built:
     statement = provenance.provenance(subjects, statement_inputs(order, went_in, level, builder))
     return Built(
         release=release, files=files, statement=statement, level=level, found=found,
-        reports=reports,
+        reports=reports, varied=varied,
     )  # fmt: skip
 
 
@@ -126,7 +134,7 @@ def _facts(
 
 
 def _twice(
-    job: sandbox.Job, level: sandbox.Level
+    job: sandbox.Job, level: walls.Level
 ) -> tuple[dict[str, bytes], dict[str, bytes], Inputs | None]:
     if not recorder.available():
         return sandbox.build(job, level), sandbox.build(job, level), None
@@ -136,7 +144,7 @@ def _twice(
 
 
 def statement_inputs(
-    order: Order, went_in: Judged, level: sandbox.Level, builder: provenance.Builder
+    order: Order, went_in: Judged, level: walls.Level, builder: provenance.Builder
 ) -> provenance.Inputs:
     """Answer what a statement says went in."""
     return provenance.Inputs(

@@ -1,15 +1,14 @@
-"""A build sees its source, its compiler and nothing of this machine; how well is said out loud.
+"""A build starts from a fresh export and empty caches, ends in time, and gives its outputs back.
 
-Levels: bubblewrap (fixed path, no network, own file system view), unshare (fixed path, no network),
-none (cleared environment only). Each build starts from a fresh export and empty compiler caches.
+How well it is kept apart from this machine is said out loud: `walls.Level`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -21,22 +20,15 @@ from typing import TYPE_CHECKING
 
 from fwseal.base.errors import Misuse, Refused, Unavailable
 from fwseal.base.reasons import Reason
-from fwseal.build import recorder, toolchain
+from fwseal.build import recorder, walls
 from fwseal.build.toolchain import INSIDE
-from fwseal.build.trace import MARK
+from fwseal.build.walls import CACHES, USUAL, Level, Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from fwseal.build.inputs import Inputs
     from fwseal.build.toolchain import Compiler
-
-TIME_LIMIT = 900.0
-"""Seconds for all commands of one build."""
-
-MEMORY_LIMIT = 4 << 30
-"""Bytes of data that one process of a build may have."""
-
-FILE_LIMIT = 1 << 30
-"""Bytes of one file that a build writes, what it prints included."""
 
 DISK_LIMIT = 8 << 30
 """Bytes that all files of one build may take up."""
@@ -50,19 +42,11 @@ _TAIL = 12
 _MAX_OUTPUT = 1 << 28
 """Bytes of one output that are read, debug information included."""
 
+LATER = 400 * 86400
+"""Seconds by which the date of an earlier build differs."""
+
 LAID_OUT = 315619200
 """When every file of a source was last changed, in seconds of the epoch: a zip file can say it."""
-
-_STAGE = "/mnt"
-"""Where unshare shows source and compiler."""
-
-
-class Level(enum.Enum):
-    """How a build is kept apart, best first."""
-
-    BUBBLEWRAP = "bubblewrap"
-    UNSHARE = "unshare"
-    NONE = "none"
 
 
 class BuildFailed(Refused):
@@ -88,22 +72,14 @@ class Job:
     epoch: int
 
 
-def cc(compiler: Compiler, level: Level) -> str:
-    """Answer what `{cc}` stands for: without a sandbox the compiler has no fixed path."""
-    if compiler.home is None or level is Level.BUBBLEWRAP:
-        return compiler.cc
-    place = str(compiler.home) if level is Level.NONE else f"{_STAGE}{INSIDE}"
-    return compiler.cc.replace(INSIDE, place)
-
-
 def best_level() -> Level:
     """Answer the best level that works here, by trying."""
     for level in (Level.BUBBLEWRAP, Level.UNSHARE):
         try:
             with tempfile.TemporaryDirectory(prefix="fwseal-") as folder:
-                wrapped = _wrapped(level, ("true",), work=_laid_out(folder), compiler=None)
+                wrapped = walls.wrapped(level, ("true",), work=_laid_out(folder), compiler=None)
                 done = subprocess.run(  # noqa: S603 - our own arguments
-                    wrapped, env=_environment(0), capture_output=True, timeout=20, check=False
+                    wrapped, env=walls.environment(0), capture_output=True, timeout=20, check=False
                 )
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -112,46 +88,53 @@ def best_level() -> Level:
     return Level.NONE
 
 
-def build(job: Job, level: Level) -> dict[str, bytes]:
+def build(job: Job, level: Level, setting: Setting = USUAL) -> dict[str, bytes]:
     """Answer the bytes of each output of one fresh build.
 
     Raises `BuildFailed`, `Misuse` for an output that was not made or a source with links out of
     it, `Unavailable` for a disk that is full or a build past its time.
     """
-    return _built(job, level, traces=None)[0]
+    with _built(job, level, setting=setting) as work:
+        return {name: _output(work, name) for name in job.outputs}
 
 
 def recorded(job: Job, level: Level) -> tuple[dict[str, bytes], Inputs]:
     """Answer the same, and what the build looked at; raises the same."""
-    with tempfile.TemporaryDirectory(prefix="fwseal-trace-") as folder:
-        outputs, found = _built(job, level, traces=Path(folder))
-    if found is None:
-        raise AssertionError
-    return outputs, found
-
-
-def _built(
-    job: Job, level: Level, *, traces: Path | None
-) -> tuple[dict[str, bytes], Inputs | None]:
-    end, written = time.monotonic() + TIME_LIMIT, []
     began = time.time_ns()
+    with tempfile.TemporaryDirectory(prefix="fwseal-trace-") as folder:
+        traces = [Path(folder, str(number)) for number in range(len(job.commands))]
+        with _built(job, level, traces=traces) as work:
+            view = _view(level, work, job.compiler)
+            found = recorder.looked(traces, view, job.archive, began=began)
+            return {name: _output(work, name) for name in job.outputs}, found
+
+
+@contextlib.contextmanager
+def _built(
+    job: Job, level: Level, *, setting: Setting = USUAL, traces: Iterable[Path] = ()
+) -> Iterator[Path]:
+    """Answer the folder in which all commands have run, for as long as it is there."""
+    end = time.monotonic() + walls.TIME_LIMIT
     try:
-        with tempfile.TemporaryDirectory(prefix="fwseal-build-") as folder:
+        with tempfile.TemporaryDirectory(prefix="fwseal-build-", dir=setting.folder) as folder:
             work = _laid_out(folder)
             bounds = _Bounds(end=end, free=_free(work))
-            _unpack(job.archive, work)
-            _settle(work)
-            for number, command in enumerate(job.commands):
-                words = _wrapped(level, command, work=work, compiler=job.compiler)
-                if traces:
-                    written.append(traces / str(number))
-                    words = recorder.watching(words, written[-1])
-                _run(words, work, _environment(job.epoch), bounds)
-            found = None
-            if traces:
-                view = _view(level, work, job.compiler)
-                found = recorder.looked(written, view, job.archive, began=began)
-            return {name: _output(work, name) for name in job.outputs}, found
+            _lay_out(job, work, setting)
+            if setting.before:
+                kept = set(work.rglob("*"))
+                variables = walls.environment(job.epoch + LATER, setting)
+                for command in setting.before:
+                    words = walls.wrapped(level, command, work=work, compiler=job.compiler)
+                    _run(words, work, variables, bounds)
+                _only_caches(work, kept)
+                _lay_out(job, work, setting)
+            for command, log in itertools.zip_longest(job.commands, traces):
+                words = walls.wrapped(
+                    level, command, work=work, compiler=job.compiler, setting=setting
+                )
+                words = recorder.watching(words, log) if log else words
+                _run(words, work, walls.environment(job.epoch, setting), bounds)
+            yield work
     except OSError as error:
         raise Unavailable(
             f"the build folder cannot be used: {error.strerror}", hint="check space in TMPDIR"
@@ -161,7 +144,7 @@ def _built(
 def _view(level: Level, work: Path, compiler: Compiler | None) -> recorder.View:
     home = os.path.realpath(compiler.home) if compiler and compiler.home else ""
     shown = [(recorder.SOURCE, str(work)), (INSIDE, home)]
-    stage = _STAGE if level is Level.UNSHARE else ""
+    stage = walls.STAGE if level is Level.UNSHARE else ""
     return recorder.View(
         shown=tuple((stage + inside, outside) for inside, outside in shown if outside)
         if level is not Level.NONE
@@ -179,13 +162,13 @@ def _laid_out(folder: str) -> Path:
     return work
 
 
-def _unpack(data: bytes, work: Path) -> None:
+def _unpack(data: bytes, work: Path, *, backwards: bool) -> None:
     """Lay the source out, modes normal, no link that leads out of it; raises `Misuse`."""
     # By hand, since tarfile's own filters are missing from Python before 3.11.4. Git's archives
     # hold folders, files and symbolic links, and git refuses names that lead out.
     links = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for member in archive:
+        for member in reversed(archive.getmembers()) if backwards else archive:
             place = work / member.name
             place.parent.mkdir(parents=True, exist_ok=True)
             content = archive.extractfile(member) if member.isreg() else None
@@ -213,11 +196,38 @@ def _unpack(data: bytes, work: Path) -> None:
             )
 
 
-def _settle(work: Path) -> None:
-    """Give all that is laid out one time: compilers compile it in, and make compares it."""
+def _lay_out(job: Job, work: Path, setting: Setting) -> None:
+    _unpack(job.archive, work, backwards=setting.backwards)
+    _settle(work, backwards=setting.backwards)
+
+
+def _only_caches(work: Path, kept: set[Path]) -> None:
+    """Remove what is neither kept nor in a compiler's cache.
+
+    Files stay in place: zig knows them by their inode, and would not look into its cache.
+    """
     for place, folders, names in os.walk(work, topdown=False):
-        for name in (*folders, *names):
-            os.utime(Path(place, name), (LAID_OUT, LAID_OUT), follow_symlinks=False)
+        for path in (Path(place, name) for name in (*names, *folders)):
+            if CACHES in path.relative_to(work).parts:
+                continue
+            if path.is_symlink() or (path not in kept and not path.is_dir()):
+                path.unlink()
+            elif path not in kept:
+                with contextlib.suppress(OSError):  # a cache is in it
+                    path.rmdir()
+
+
+def _settle(work: Path, *, backwards: bool) -> None:
+    """Give all that is laid out one time: compilers compile it in, and make compares it.
+
+    Backwards, the last name is the newest, by a second.
+    """
+    age = 0
+    for place, folders, names in os.walk(work, topdown=False):
+        for name in sorted((*folders, *names)):
+            when = LAID_OUT + age
+            os.utime(Path(place, name), (when, when), follow_symlinks=False)
+            age += backwards
 
 
 def _inside(work: Path, place: Path) -> bool:
@@ -268,7 +278,7 @@ def _waited(process: subprocess.Popen[bytes], work: Path, bounds: _Bounds) -> in
                 hint="find out which command of the recipe fills the disk",
             )
     raise Unavailable(
-        f"the build took longer than {TIME_LIMIT:g} s",
+        f"the build took longer than {walls.TIME_LIMIT:g} s",
         hint="find out which command of the recipe does not end",
     )
 
@@ -295,74 +305,3 @@ def _output(work: Path, name: str) -> bytes:
     if path.stat().st_size > _MAX_OUTPUT:
         raise Misuse(f"output {name} is larger than {_MAX_OUTPUT} bytes", hint="strip the file")
     return path.read_bytes()
-
-
-def _environment(epoch: int) -> dict[str, str]:
-    return {
-        "PATH": toolchain.PATH,
-        "HOME": "/tmp",  # noqa: S108 - inside the sandbox, an empty one
-        "USER": "build",
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": str(epoch),
-        "PYTHONHASHSEED": "0",
-        "CCACHE_DISABLE": "1",
-        "ZIG_GLOBAL_CACHE_DIR": ".cache/zig-global",
-        "ZIG_LOCAL_CACHE_DIR": ".cache/zig-local",
-    }
-
-
-_BEGIN = f"""
-umask 022
-ulimit -c 0
-ulimit -t {int(TIME_LIMIT)}
-ulimit -d {MEMORY_LIMIT >> 10}
-ulimit -f {FILE_LIMIT >> 9}
-[ -e {MARK} ] || :
-"""
-"""What holds for every command; a limit that is lower already stays, and is complained of."""
-
-_MOUNTED = f"""
-set -e
-if [ "$2" ]; then mount --bind "$2" "$1/toolchain"; fi
-mount --rbind "$1" {_STAGE}
-cd {_STAGE}/build
-hostname build || :
-shift 2
-set +e
-{_BEGIN}
-exec "$@"
-"""
-
-
-def _wrapped(
-    level: Level, words: tuple[str, ...], *, work: Path, compiler: Compiler | None
-) -> list[str]:
-    if level is Level.NONE:
-        return ["sh", "-c", f'{_BEGIN}exec "$@"', "sh", *words]
-    if level is Level.UNSHARE:
-        return [
-            "unshare", "--user", "--map-root-user", "--mount", "--net", "--ipc", "--uts", "--pid",
-            "--fork", "--kill-child", "sh", "-c", _MOUNTED, "sh", str(work.parent),
-            str(compiler.home) if compiler and compiler.home else "", *words,
-        ]  # fmt: skip
-    # Root keeps its capabilities unless told, and could mount what is read-only anew.
-    arguments = [
-        "bwrap", "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0",
-        "--die-with-parent", "--new-session", "--hostname", "build",
-        "--cap-drop", "ALL",
-        "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev",
-        "--size", str(FILE_LIMIT), "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
-        "--bind", str(work), "/build", "--chdir", "/build",
-    ]  # fmt: skip
-    for folder in ("bin", "lib", "lib64", "sbin"):
-        if Path("/", folder).is_symlink():
-            arguments += ["--symlink", f"usr/{folder}", f"/{folder}"]
-        elif Path("/", folder).is_dir():
-            arguments += ["--ro-bind", f"/{folder}", f"/{folder}"]
-    if Path("/etc/alternatives").is_dir():
-        arguments += ["--ro-bind", "/etc/alternatives", "/etc/alternatives"]
-    if compiler and compiler.home:
-        arguments += ["--ro-bind", str(compiler.home), INSIDE]
-    return [*arguments, "sh", "-c", f'{_BEGIN}exec "$@"', "sh", *words]

@@ -16,8 +16,9 @@ from fwseal.build import inputs as recorded
 from fwseal.build import lock as locks
 from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
-from fwseal.build import sbom, source, toolchain
-from fwseal.build.sandbox import BuildFailed, Level
+from fwseal.build import sbom, source, toolchain, vary
+from fwseal.build.sandbox import BuildFailed
+from fwseal.build.walls import Level
 from fwseal.cli import builders, files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement
 
@@ -32,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="build and compare, write nothing")
     parser.add_argument("--lock", action="store_true", help="add what is read to the lock")
     parser.add_argument("--since", metavar="RELEASE", type=Path, help="say which inputs changed")
+    parser.add_argument("--vary", action="store_true", help="build on machines that differ, too")
     parser.add_argument("--source-archive", metavar="FILE", type=Path, help="write the source too")
     signers.option(parser)
     main.common(parser)
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """Build, and write the release."""
     releasedir.vacant(options.output)
     before = _kept(options.since) if options.since else None
-    order, lock_path = _order(options.recipe, locking=options.lock)
+    order, lock_path = _order(options)
     keyring, folder = signers.load(options.keyring)
     with signers.Signers(keyring, folder) as open_signers:
         builder = open_signers.for_role("builder")
@@ -50,6 +52,10 @@ def run(options: argparse.Namespace) -> int:
         except BuildFailed as error:
             for line in error.output:
                 render.note(f"build: {line}")
+            raise
+        except vary.Depends as error:
+            for line in _matrix(error.several):
+                render.note(line)
             raise
         signers.say(builder, "the provenance", verbose=options.verbose)
         statement = b"" if options.dry_run else sign_statement(built.statement, builder)
@@ -92,6 +98,10 @@ def _say(
     place = "nothing written" if options.dry_run else f"in {project.shown(options.output)}"
     lines = [f"built {recipe.name} {recipe.version} twice, alike, {place}"]
     lines += [f"  {name}  sha256 {digest}" for name, digest in digests.items()]
+    if built.varied:
+        count = sum(one.outcome is vary.Outcome.SAME for one in built.varied)
+        lines += [f"and the same under {count} of {len(built.varied)} variations"]
+        lines += [f"  {line}" for line in _matrix(built.varied)]
     if changes is not None:
         lines += [f"inputs that changed since {options.since}: {len(changes) or 'none'}"]
         lines += [f"  {line}" for line in changes]
@@ -107,9 +117,22 @@ def _say(
             for one in image.findings
         ],
         "sbom_absent": list(sbom.absent(built.files[sbom.FILE])),
+        "variations": vary.body(built.varied) if options.vary else None,
         "changes": None if changes is None else list(changes),
     }
     render.result("\n".join(lines), body, as_json=options.json)
+
+
+def _matrix(several: tuple[vary.Varied, ...]) -> list[str]:
+    """Answer a line for each variation that is not simply the same."""
+    lines = []
+    for one in several:
+        if one.outcome is not vary.Outcome.SAME:
+            what = ", ".join(one.outputs) or one.but
+            lines.append(f"{one.name}: {one.outcome.value}{what and f': {what}'}")
+        elif one.but:
+            lines.append(f"{one.name}: {one.outcome.value}, but not varied for {one.but}")
+    return lines
 
 
 def _kept(release: Path) -> recorded.Kept:
@@ -125,8 +148,9 @@ def _changes(before: recorded.Kept | None, built: builds.Built) -> tuple[str, ..
     return recorded.changes(before, now)
 
 
-def _order(path: Path, *, locking: bool) -> tuple[builds.Order, Path]:
+def _order(options: argparse.Namespace) -> tuple[builds.Order, Path]:
     """Answer what to build, and where its lock is; raises `Misuse`."""
+    path: Path = options.recipe
     data = files.read(path)
     recipe = recipes.recipe(Table.parse(files.decoded(data, where=str(path)), where=path.name))
     root = project.find(path.parent).root
@@ -145,7 +169,8 @@ def _order(path: Path, *, locking: bool) -> tuple[builds.Order, Path]:
             tools.compiler, folder=path.parent / tools.folder if tools.folder else None
         ),
         lock=_lock(place),
-        locking=locking,
+        locking=options.lock,
+        varying=options.vary,
         layout=inputs.layout(device, read=read),
         layout_bytes=read(device.layout),
         vendor_id=device.vendor_id,

@@ -16,7 +16,8 @@ from fwseal.build import lock as locks
 from fwseal.build import rebuild as rebuilds
 from fwseal.build import run as builds
 from fwseal.build import sandbox, toolchain
-from fwseal.build.sandbox import BuildFailed, Level
+from fwseal.build.sandbox import BuildFailed
+from fwseal.build.walls import Level
 from fwseal.cli import builders, files, inputs, main, project, releasedir, render, signers
 from fwseal.signing.sign import sign_statement, verified_statement
 
