@@ -103,30 +103,31 @@ def test_a_build_that_reaches_for_the_network_makes_no_release(shop: Path) -> No
     assert not (shop / X).exists()
 
 
-def test_a_release_says_which_inputs_changed_since_another(shop: Path) -> None:
+def test_two_releases_tell_which_inputs_changed_between_them(shop: Path) -> None:
     here("build", RECIPE, "-o", X, cwd=shop)
-    same = here("build", RECIPE, "-o", "build/y", "--since", X, cwd=shop)
-    assert same.body["changes"] == []
+    here("build", RECIPE, "-o", "build/y", cwd=shop)
+    same = here("explain-diff", X, "build/y", cwd=shop).body
+    assert (same["same"], same["changes"]) == (True, [])
+    assert [one["name"] for one in same["files"]] == ["demo-plc.elf"]
     (shop / "app.elf").write_bytes(elves.elf((elves.LOAD, elves.vectors(size=128))))
     projects.commit(shop)
-    other = here("build", RECIPE, "-o", "build/z", "--since", X, cwd=shop)
-    assert other.body["changes"] == ["source app.elf: changed"]
+    here("build", RECIPE, "-o", "build/z", cwd=shop)
+    other = here("explain-diff", X, "build/z", cwd=shop).body
+    assert (other["same"], other["changes"]) == (False, ["source app.elf: changed"])
+    assert other["files"][0]["differences"][0]["cause"] == "unknown"
     manifest = json.loads((shop / "build/z/reports/inputs.json").read_bytes())
     assert manifest["source"] == {
         "app.elf": hashlib.sha256((shop / "app.elf").read_bytes()).hexdigest()
     }
-
-
-@pytest.mark.parametrize("content", [None, b"{}"])
-def test_a_release_without_its_inputs_has_nothing_to_compare(
-    shop: Path, content: bytes | None
-) -> None:
-    place = shop / "build/old/reports"
-    place.mkdir(parents=True)
-    if content:
-        (place / "inputs.json").write_bytes(content)
-    here("build", RECIPE, "-o", X, "--since", "build/old", cwd=shop, code=2)
-    assert not (shop / X).exists()
+    here("explain-diff", X, f"{X}/unsigned/demo-plc.elf", cwd=shop, code=2)
+    here("explain-diff", X, "manifests", cwd=shop, code=2)
+    (shop / "build/z/reports/inputs.json").write_bytes(b"{}")
+    here("explain-diff", X, "build/z", cwd=shop, code=2)
+    (shop / "build/z/unsigned/demo-plc.elf").rename(shop / "build/z/unsigned/other.elf")
+    (shop / "build/z/reports/inputs.json").unlink()
+    done = here("explain-diff", X, "build/z", cwd=shop, code=2)
+    assert "its inputs were not recorded" in done.err
+    assert "only one release has other.elf" in done.err
 
 
 def test_without_a_recorder_a_build_says_so_wherever_it_speaks(
@@ -138,8 +139,7 @@ def test_without_a_recorder_a_build_says_so_wherever_it_speaks(
     assert done.body["recorder"] == "none"
     assert "nothing was recorded" in done.err
     assert not (shop / "build/y/reports/inputs.json").exists()
-    here("build", RECIPE, "-o", "build/z", "--since", X, cwd=shop, code=3)
-    assert not (shop / "build/z").exists()
+    assert here("explain-diff", X, "build/y", cwd=shop).body["changes"] is None
 
 
 def test_the_source_that_was_built_can_be_handed_on(shop: Path) -> None:

@@ -125,6 +125,7 @@ def test_every_verb_does_the_main_job_in_order_and_answers_as_its_schema_says(
     assert len(run("publish", NEW, "--dry-run").body["would_publish"]) == 2
     assert not (folder / "build/repository").exists()
     assert run("publish", NEW).body["timestamp"] == 2
+    assert run("explain-diff", f"{NEW}/unsigned/demo-plc.bin", image).body["same"] is False
     assert run("explain", "rollback").body["reason"] == "rollback"
     assert any("fetch" in line for line in run("explain", f"{NEW}/envelope.suit").body["text"])
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwseal.base.digest import sha256_hex
-from fwseal.base.errors import Misuse, Unavailable
+from fwseal.base.errors import Misuse
 from fwseal.base.ids import Role
 from fwseal.base.tables import Table
 from fwseal.build import archive as archives
-from fwseal.build import inputs as recorded
 from fwseal.build import lock as locks
 from fwseal.build import recipe as recipes
 from fwseal.build import run as builds
@@ -32,7 +31,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="RELEASE", type=Path, required=True)
     parser.add_argument("--dry-run", action="store_true", help="build and compare, write nothing")
     parser.add_argument("--lock", action="store_true", help="add what is read to the lock")
-    parser.add_argument("--since", metavar="RELEASE", type=Path, help="say which inputs changed")
     parser.add_argument("--vary", action="store_true", help="build on machines that differ, too")
     parser.add_argument("--source-archive", metavar="FILE", type=Path, help="write the source too")
     signers.option(parser)
@@ -42,7 +40,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build, and write the release."""
     releasedir.vacant(options.output)
-    before = _kept(options.since) if options.since else None
     order, lock_path = _order(options)
     keyring, folder = signers.load(options.keyring)
     with signers.Signers(keyring, folder) as open_signers:
@@ -60,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
         signers.say(builder, "the provenance", verbose=options.verbose)
         statement = b"" if options.dry_run else sign_statement(built.statement, builder)
     _talk(built)
-    changes = _changes(before, built)
     if not options.dry_run:
         if options.lock:
             files.write(lock_path, built.files[locks.FILE])
@@ -68,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             files.write(options.source_archive, order.archive)
         content = {**built.files, "statements/provenance.dsse.json": statement}
         releasedir.create(options.output, built.release, content)
-    _say(options, order, built, changes)
+    _say(options, order, built)
     return render.EXIT_OK
 
 
@@ -83,12 +79,7 @@ def _talk(built: builds.Built) -> None:
         render.note("nothing was recorded: install strace to know every input")
 
 
-def _say(
-    options: argparse.Namespace,
-    order: builds.Order,
-    built: builds.Built,
-    changes: tuple[str, ...] | None,
-) -> None:
+def _say(options: argparse.Namespace, order: builds.Order, built: builds.Built) -> None:
     digests = {
         name.removeprefix("unsigned/"): sha256_hex(data)
         for name, data in sorted(built.files.items())
@@ -102,9 +93,6 @@ def _say(
         count = sum(one.outcome is vary.Outcome.SAME for one in built.varied)
         lines += [f"and the same under {count} of {len(built.varied)} variations"]
         lines += [f"  {line}" for line in _matrix(built.varied)]
-    if changes is not None:
-        lines += [f"inputs that changed since {options.since}: {len(changes) or 'none'}"]
-        lines += [f"  {line}" for line in changes]
     body = {
         "release": None if options.dry_run else str(options.output),
         "sandbox": built.level.value,
@@ -118,7 +106,6 @@ def _say(
         ],
         "sbom_absent": list(sbom.absent(built.files[sbom.FILE])),
         "variations": vary.body(built.varied) if options.vary else None,
-        "changes": None if changes is None else list(changes),
     }
     render.result("\n".join(lines), body, as_json=options.json)
 
@@ -133,19 +120,6 @@ def _matrix(several: tuple[vary.Varied, ...]) -> list[str]:
         elif one.but:
             lines.append(f"{one.name}: {one.outcome.value}, but not varied for {one.but}")
     return lines
-
-
-def _kept(release: Path) -> recorded.Kept:
-    return recorded.kept(files.read(release / recorded.FILE), where=recorded.FILE)
-
-
-def _changes(before: recorded.Kept | None, built: builds.Built) -> tuple[str, ...] | None:
-    if before is None:
-        return None
-    if recorded.FILE not in built.files:
-        raise Unavailable("nothing was recorded to compare", hint="install strace")
-    now = recorded.kept(built.files[recorded.FILE], where=recorded.FILE)
-    return recorded.changes(before, now)
 
 
 def _order(options: argparse.Namespace) -> tuple[builds.Order, Path]:

@@ -26,6 +26,7 @@ VERBS = {
     "build": "build twice in the sandbox, compare, and start a release",
     "rebuild": "build a release again elsewhere, and attest that the bytes agree",
     "verify-rebuild": "say whether your own unsigned build is what was signed",
+    "explain-diff": "say why two builds differ, and what mends it",
     "author": "payload and recipe to a signed envelope, with a development key",
     "lint": "say what a device would refuse, and what is unwise, before anyone signs",
     "sign": "sign what is left of a release: the images, then the envelope",

@@ -23,6 +23,10 @@ class ByteStream:
         self._position = max(0, base + offset)
         return self._position
 
+    def seekable(self) -> bool:
+        """Answer True, which zipfile asks."""
+        return True
+
     def tell(self) -> int:
         """Answer the position."""
         return self._position
