@@ -358,3 +358,11 @@ def test_a_lying_elf_file_is_explained_as_bytes_or_sections_and_never_crashes() 
         other = bytearray(data)
         other[at] ^= 0xFF
         assert explain.explain(data, bytes(other)).differences, at
+
+
+def test_an_archive_whose_member_has_a_negative_size_is_one_part() -> None:
+    head = b"a/".ljust(16) + b"0".ljust(12) + b"0".ljust(6) * 2 + b"644".ljust(8) + b"-60".ljust(10)
+    assert len(parts.opened(b"!<arch>\n" + (head + b"`\n") * 2)) == 1
+    tar = bytearray(tarred({"a": b"one"}))
+    tar[124:136] = b"-1000".ljust(12, b"\0")
+    assert len(parts.opened(bytes(tar))) == 1

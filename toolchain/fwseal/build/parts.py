@@ -209,7 +209,7 @@ def _ar(data: bytes, depth: int) -> Iterator[Part]:
     at, names, long = 8, [], b""
     while at + 60 <= len(data):
         head = data[at : at + 60].decode("ascii")
-        size = int(head[48:58])
+        size = _size(head[48:58].rstrip(), 10)
         body, name = data[at + 60 : at + 60 + size], head[:16].rstrip()
         at += 60 + size + size % 2
         if name == "//":
@@ -234,7 +234,7 @@ def _tar(data: bytes, depth: int) -> Iterator[Part]:
         texts = [head[a:b].rstrip(b"\0 ").decode(errors="replace") for a, b in _TAR]
         name, mode, uid, gid, size, time, kind, uname, gname, prefix = texts
         name = f"{prefix}/{name}" if prefix else name
-        body = data[at + 512 : at + 512 + int(size or "0", 8)]
+        body = data[at + 512 : at + 512 + _size(size or "0", 8)]
         at += 512 + (len(body) + 511) // 512 * 512
         names.append(name)
         owner = f"{uid}:{gid} {uname}:{gname}"
@@ -242,6 +242,13 @@ def _tar(data: bytes, depth: int) -> Iterator[Part]:
         yield Part(name=name, data=b"", flash=False, fields=fields)
         yield from _within(name, body, depth)
     yield _members(names)
+
+
+def _size(text: str, base: int) -> int:
+    """Answer a size; raises `ValueError` for a negative one, at which a reader would stay."""
+    if not text.isdigit():
+        raise ValueError(text)
+    return int(text, base)
 
 
 _TAR = (
